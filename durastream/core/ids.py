@@ -1,0 +1,103 @@
+"""Ids and names: what is allowed, how ids of executions and children are made, which partition an instance lives in.
+
+- An execution id is `token.generation`; continue-as-new keeps the token and counts the generation up from 0.
+- A sub-orchestration without an id of its own gets `{parent instance}:{parent generation}.{task}`, where task is the
+  number of the event that starts it: readable, and unique for each attempt of a retry. When that would be longer than
+  256 bytes, the parent's id in it is replaced by 32 hex digits of its BLAKE2b digest.
+- A child's execution id is 16 hex digits of BLAKE2b over `{parent execution}:{task}`, then `.0`: a message that starts
+  it twice names the same execution twice.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from hashlib import blake2b
+from typing import Final
+from zlib import crc32
+
+from durastream.core.limits import HUB_CHARS_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, QUOTE_CHARS_MAX
+from durastream.errors import InvalidId
+
+_HUB: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{HUB_CHARS_MAX}}}")
+_FORBIDDEN: Final = ("Cc", "Cs")  # control characters, surrogates
+
+
+def partition_of(instance_id: str, partitions: int) -> int:
+    """The partition an instance lives in: `crc32(utf8(id)) % partitions`. Published: clients in any language use it."""
+    return crc32(instance_id.encode()) % partitions
+
+
+def check_instance_id(instance_id: str) -> str:
+    """The id itself if it is 1 to 256 bytes of UTF-8 without control characters. Raises InvalidId."""
+    return _check(instance_id, "instance id", ID_BYTES_MAX)
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """The name itself if it is 1 to 256 bytes of UTF-8 without control characters. `what`: "activity", "event", …"""
+    return _check(name, f"{what} name", NAME_BYTES_MAX)
+
+
+def check_hub(name: str) -> str:
+    """The name itself if it is a valid hub name. Raises InvalidId."""
+    if not isinstance(name, str) or not _HUB.fullmatch(name):
+        raise InvalidId(f"hub name {_quoted(name)} is not valid: 1 to {HUB_CHARS_MAX} of A-Z a-z 0-9 _ -")
+    return name
+
+
+def _check(text: str, what: str, bytes_max: int) -> str:
+    # Printable text of a quarter of the limit in characters needs no closer look: a character has at most 4 bytes.
+    if isinstance(text, str) and 0 < len(text) <= bytes_max >> 2 and text.isprintable():
+        return text
+    problem = _problem(text, bytes_max)
+    if problem is not None:
+        rule = f"1 to {bytes_max} bytes of UTF-8 without control characters"
+        raise InvalidId(f"{what} {_quoted(text)} is not valid: {problem}; it must be {rule}")
+    return text
+
+
+def _problem(text: object, bytes_max: int) -> str | None:
+    if not isinstance(text, str):
+        return f"it is {type(text).__name__}, not str"
+    if not text:
+        return "it is empty"
+    bad = next((char for char in text if unicodedata.category(char) in _FORBIDDEN), None)
+    if bad is not None:
+        return f"it contains {bad!a}"
+    size = len(text.encode())
+    return f"it has {size} bytes" if size > bytes_max else None
+
+
+def _quoted(text: object) -> str:
+    shown = ascii(text)
+    return shown if len(shown) <= QUOTE_CHARS_MAX else shown[: QUOTE_CHARS_MAX - 1] + "…"
+
+
+def generation_of(execution_id: str) -> int:
+    """How many times the execution has been continued as new. Raises InvalidId."""
+    token, _, generation = execution_id.rpartition(".")
+    if not token or not (generation.isascii() and generation.isdigit()):
+        raise InvalidId(f"execution id {_quoted(execution_id)} is not valid: it must be token.generation")
+    return int(generation)
+
+
+def next_execution_id(execution_id: str) -> str:
+    """The id of the execution that continues this one.
+
+    >>> next_execution_id("tok.3")
+    'tok.4'
+    """
+    return f"{execution_id.rpartition('.')[0]}.{generation_of(execution_id) + 1}"
+
+
+def child_instance_id(instance_id: str, generation: int, task: int) -> str:
+    """The id of a sub-orchestration that was given none."""
+    suffix = f":{generation}.{task}"
+    if len(instance_id.encode()) + len(suffix) > ID_BYTES_MAX:
+        instance_id = blake2b(instance_id.encode(), digest_size=16).hexdigest()
+    return instance_id + suffix
+
+
+def child_execution_id(execution_id: str, task: int) -> str:
+    """The execution id of the sub-orchestration that this event of the parent's history starts."""
+    return blake2b(f"{execution_id}:{task}".encode(), digest_size=8).hexdigest() + ".0"

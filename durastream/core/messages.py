@@ -1,0 +1,116 @@
+"""Messages: what waits in a partition's inbox stream for its owner. Each is addressed to one instance.
+
+Everything an outsider wants of an instance, and every outcome of work it scheduled, arrives as one of these; timers are
+read from the partition's timer set instead. Payload fields are JSON text as bytes, or None.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from durastream.core.events import Failure, Json, Parent
+
+
+class Start(NamedTuple):
+    """Start an execution. `created` says that a start script has made the record already (status Pending)."""
+
+    instance_id: str
+    execution_id: str
+    name: str
+    version: str | None
+    input: Json | None
+    parent: Parent | None
+    tags: Json | None
+    notify: str | None  # channel that hears of the end
+    reply: str | None  # Redis list that gets the answer
+    if_exists: str  # "error" | "ignore" | "replace" | "child": see StartRules in worker
+    created: bool
+
+
+class TaskResult(NamedTuple):
+    """Outcome of an activity: `result` when `failure` is None."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+    result: Json | None
+    failure: Failure | None
+
+
+class ChildResult(NamedTuple):
+    """Outcome of a sub-orchestration, told by the child to its parent."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+    result: Json | None
+    failure: Failure | None
+
+
+class RaiseEvent(NamedTuple):
+    instance_id: str
+    name: str
+    data: Json | None
+
+
+class Suspend(NamedTuple):
+    instance_id: str
+    reason: str | None
+
+
+class Resume(NamedTuple):
+    instance_id: str
+    reason: str | None
+
+
+class Terminate(NamedTuple):
+    """`parent`, when set, restricts it to the child that this parent started."""
+
+    instance_id: str
+    reason: str | None
+    recursive: bool
+    parent: Parent | None
+
+
+class Continue(NamedTuple):
+    """Run a turn without a new input: decisions are left over, or an execution was just opened by continue-as-new."""
+
+    instance_id: str
+    execution_id: str
+
+
+class Rewind(NamedTuple):
+    """`start`, when set, comes from a parent: the child is started afresh should it no longer exist."""
+
+    instance_id: str
+    reason: str | None
+    ack: str | None  # "channel request-id" that hears whether it was done
+    start: Start | None
+
+
+class Restart(NamedTuple):
+    instance_id: str
+    execution_id: str
+    ack: str | None
+
+
+class Purge(NamedTuple):
+    instance_id: str
+    ack: str | None
+
+
+Message: TypeAlias = (
+    Start | TaskResult | ChildResult | RaiseEvent | Suspend | Resume | Terminate | Continue | Rewind | Restart | Purge
+)
+
+
+class ActivityItem(NamedTuple):
+    """What waits in an activity stream for any worker that has the activity."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+    name: str
+    input: Json | None
+    timeout_ms: int | None
+    attempt: int
