@@ -1,0 +1,270 @@
+"""Where a Redis (or Valkey) server is, and how to get a connection that is ready for commands.
+
+redis-py does what is easy to get wrong: sockets, TLS, AUTH, client name, SELECT. Its own retries are off (it would send
+commands a second time). What it connected is handed over to `connection.Connection`, which speaks from then on.
+
+Cluster and Sentinel will enter by `_TOPOLOGIES`: each scheme there gets a way to find the servers behind it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import redis.asyncio.connection as redis_connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from durastream.errors import ServerUnsuitable, StoreError, StoreUnavailable
+
+DEFAULT_PORT: Final = 6379
+DEFAULT_TIMEOUT_S: Final = 5.0
+
+_EXAMPLES: Final = "redis://localhost:6379, rediss://user:password@host:6380, unix:///run/redis.sock"
+
+_CONNECTIONS: Final[dict[str, type[redis_connection.AbstractConnection]]] = {
+    "redis": redis_connection.Connection,
+    "rediss": redis_connection.SSLConnection,
+    "unix": redis_connection.UnixDomainSocketConnection,
+}
+
+_TOPOLOGIES: Final[dict[str, str]] = {
+    f"{scheme}+{kind}": f"{kind} is not supported yet: give the URL of a single server"
+    for scheme in ("redis", "rediss")
+    for kind in ("cluster", "sentinel")
+}
+
+
+class BadUrl(StoreError, ValueError):
+    """A server URL cannot be used; the message says why and never shows the password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server. `str(endpoint)` masks the password; `url` holds it: keep that out of logs.
+
+    >>> str(Endpoint.parse("redis://me:secret@db.example:6380/2"))
+    'redis://me:***@db.example:6380/2'
+    """
+
+    url: str = field(repr=False)
+    scheme: str  # "redis", "rediss" or "unix"
+    host: str
+    port: int
+    path: str  # of a unix socket, else ""
+    username: str | None
+    password: str | None = field(repr=False)
+    db: int
+    response_timeout_s: float
+    connect_timeout_s: float
+    tls: Mapping[str, Any] = field(hash=False)  # keyword arguments of redis-py's SSLConnection
+
+    @classmethod
+    def parse(cls, url: str) -> Endpoint:
+        """Read `redis://`, `rediss://` (TLS, certificate and host name verified) and `unix://` URLs.
+
+        `redis://[user[:password]@]host[:port][/db]`, `unix://[user:password@]/path[?db=n]`. Options after `?`:
+        `socket_timeout` (longest wait for a reply, seconds), `socket_connect_timeout`, `db`, and for `rediss://`
+        `ssl_ca_certs`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_password`, `ssl_cert_reqs`,
+        `ssl_check_hostname`. Raises BadUrl.
+        """
+        parts = urlsplit(url)
+        _check_scheme(parts)
+        options = _options(parts)
+        unix = parts.scheme == "unix"
+        if unix and not parts.path:
+            raise BadUrl("unix:// needs the path of a socket, as in unix:///run/redis.sock")
+        path_db = "" if unix else parts.path.strip("/")
+        return cls(
+            url=url,
+            scheme=parts.scheme,
+            host="" if unix else parts.hostname or "localhost",
+            port=0 if unix else _port(parts),
+            path=unquote(parts.path) if unix else "",
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            db=_option("db", path_db) if path_db else options.pop("db", 0),
+            response_timeout_s=options.pop("socket_timeout", DEFAULT_TIMEOUT_S),
+            connect_timeout_s=options.pop("socket_connect_timeout", DEFAULT_TIMEOUT_S),
+            tls=options,
+        )
+
+    @property
+    def address(self) -> str:
+        """`host:port`, or the path of the socket."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.path or f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        user = "" if self.username is None and self.password is None else self.username or ""
+        secret = ":***" if self.password is not None else ""
+        at = "@" if user or secret else ""
+        db = (f"?db={self.db}" if self.path else f"/{self.db}") if self.db else ""
+        return f"{self.scheme}://{user}{secret}{at}{self.address}{db}"
+
+    def where(self) -> dict[str, Any]:
+        """Address as keyword arguments of redis-py's connection classes."""
+        return {"path": self.path} if self.path else {"host": self.host, "port": self.port}
+
+
+# ---------------------------------------------------------------- reading URLs
+
+
+def _check_scheme(parts: SplitResult) -> None:
+    if parts.scheme in _CONNECTIONS:
+        return
+    reason = _TOPOLOGIES.get(parts.scheme)
+    if reason is None:
+        raise BadUrl(f"{parts.scheme or 'an empty scheme'} is no scheme of a server URL; examples: {_EXAMPLES}")
+    raise BadUrl(f"{parts.scheme}://: {reason}")
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        return parts.port or DEFAULT_PORT
+    except ValueError:
+        raise BadUrl("the port in the server URL is no number from 1 to 65535") from None
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 86_400:
+        raise ValueError
+    return seconds
+
+
+def _natural(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+
+
+def _verification(text: str) -> str:
+    if text not in ("required", "optional", "none"):
+        raise ValueError
+    return text
+
+
+_OPTIONS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
+    "db": (_natural, "a number"),
+    "socket_timeout": (_seconds, "seconds over 0"),
+    "socket_connect_timeout": (_seconds, "seconds over 0"),
+    "ssl_ca_certs": (str, "a file"),
+    "ssl_ca_path": (str, "a directory"),
+    "ssl_certfile": (str, "a file"),
+    "ssl_keyfile": (str, "a file"),
+    "ssl_password": (str, "a text"),
+    "ssl_cert_reqs": (_verification, "required, optional or none"),
+    "ssl_check_hostname": (_flag, "true or false"),
+}
+
+
+def _options(parts: SplitResult) -> dict[str, Any]:
+    found = {name: _option(name, text) for name, text in parse_qsl(parts.query, keep_blank_values=True)}
+    if parts.scheme != "rediss" and any(name.startswith("ssl_") for name in found):
+        raise BadUrl("ssl_… options need a rediss:// URL")
+    return found
+
+
+def _option(name: str, text: str) -> Any:
+    if name not in _OPTIONS:
+        raise BadUrl(f"the server URL has an unknown option {name!r}; known: {', '.join(_OPTIONS)}")
+    read, words = _OPTIONS[name]
+    try:
+        return read(text)
+    except (ValueError, KeyError):
+        raise BadUrl(f"{name} in the server URL must be {words}") from None
+
+
+# ---------------------------------------------------------------- connecting
+
+
+async def dial(endpoint: Endpoint, *, client_name: str) -> Any:
+    """A connected and authenticated connection of redis-py.
+
+    Raises StoreUnavailable when the server cannot be reached or is not ready, ServerUnsuitable when it refuses us for
+    good (password, user, database, protected mode, certificate).
+    """
+    connection: Any = _CONNECTIONS[endpoint.scheme](
+        **endpoint.where(),
+        **endpoint.tls,
+        db=endpoint.db,
+        username=endpoint.username,
+        password=endpoint.password,
+        client_name=client_name,
+        socket_connect_timeout=endpoint.connect_timeout_s,
+        socket_timeout=endpoint.response_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        driver_info=None,  # CLIENT SETINFO is unknown to Redis 7.0 and not in everybody's ACL
+    )
+    try:
+        await connection.connect()
+    except BaseException as error:  # cancellation included: nothing may stay open
+        await connection.disconnect(nowait=True)
+        if isinstance(error, (RedisError, OSError)):
+            raise explain(endpoint, error) from error
+        raise
+    return connection
+
+
+async def client_id(endpoint: Endpoint, connection: Any) -> int:
+    """Number of the connection at the server, 0 where the server's access rules keep it from us. Errors: as `dial`."""
+    try:
+        await connection.send_command("CLIENT", "ID")
+        return int(await connection.read_response())
+    except ResponseError:
+        return 0
+    except BaseException as error:
+        await connection.disconnect(nowait=True)
+        if isinstance(error, (RedisError, OSError)):
+            raise explain(endpoint, error) from error
+        raise
+
+
+Causes: TypeAlias = tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]
+
+_FOR_GOOD: Final[Causes] = (
+    (AuthenticationError, "it refuses the user or password ({error}): check the URL"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted ({error}): see ssl_ca_certs"),
+    (InvalidResponse, "what answers there is no Redis server"),
+)
+
+_FOR_NOW: Final[Causes] = (
+    (BusyLoadingError, "it is still loading its data"),
+    (ConnectionRefusedError, "connection refused: is it running?"),
+    (socket.gaierror, "the host name is unknown ({error})"),
+    (FileNotFoundError, "there is no such socket: is it running?"),
+    ((TimeoutError, RedisTimeout), "no answer: {hint}is the address right, does a firewall drop the packets?"),
+    (ssl.SSLError, "the TLS handshake failed ({error}): does it speak TLS on this port?"),
+    (ConnectionError, "the connection broke ({error})"),
+)
+
+
+def explain(endpoint: Endpoint, error: BaseException) -> StoreError:
+    """What a failed attempt to connect means, with address and likely cause."""
+    chain = list(_chain(error))
+    hint = "does it speak TLS on this port, " if endpoint.scheme == "rediss" else ""
+    for table, kind in ((_FOR_GOOD, ServerUnsuitable), (_FOR_NOW, StoreUnavailable)):
+        for type_, text in table:
+            found = next((one for one in chain if isinstance(one, type_)), None)
+            if found is not None:
+                return kind(f"cannot use redis at {endpoint.address}: {text.format(error=found, hint=hint)}")
+    refused = isinstance(error, ResponseError)  # protected mode, an unknown database, a command our user may not run
+    return (ServerUnsuitable if refused else StoreUnavailable)(f"cannot use redis at {endpoint.address}: {error}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

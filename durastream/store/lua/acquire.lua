@@ -1,0 +1,18 @@
+-- Take a lease that is free or expired. Each acquisition gets a higher epoch.
+-- KEYS    lease
+-- ARGV    worker id, nonce, ttl in ms
+-- Returns epoch as text, or nil when another holds it
+-- Errors  none of its own
+--@include _clock
+
+local held = redis.call('HMGET', KEYS[1], 'epoch', 'nonce', 'until')
+local now = now_ms()
+local ends = tonumber(held[3] or '0')
+if ends > now then
+  if held[2] ~= ARGV[2] then return nil end
+  return held[1] -- this very call, repeated after a lost reply
+end
+-- At least the clock: after a failover that forgot an acquisition the next epoch is still a new one.
+local epoch = text(math.max(tonumber(held[1] or '0') + 1, now))
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'nonce', ARGV[2], 'epoch', epoch, 'until', text(now + ARGV[3]), 'seq', '0')
+return epoch

@@ -1,0 +1,10 @@
+-- Remove outbox entries that have been delivered.
+-- KEYS    lease, outbox
+-- ARGV    epoch, nonce, then entry ids
+-- Returns number of entries removed
+-- Errors  FENCED
+--@include _fence
+
+local refused = fence_error(KEYS[1], ARGV[1], ARGV[2])
+if refused then return refused end
+return redis.call('XDEL', KEYS[2], unpack(ARGV, 3))

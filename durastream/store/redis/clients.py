@@ -1,0 +1,159 @@
+"""Verbs that clients and inspectors use."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from durastream.core.ids import partition_of
+from durastream.core.status import ALL, Status
+from durastream.store.protocol import LeaseInfo, NewInstance, Page, Record, Started, WorkerInfo
+from durastream.store.redis import decode
+from durastream.store.redis.base import Base
+from durastream.store.redis.pages import Position, read_index
+from durastream.store.redis.subscribe import subscribed
+
+_BATCH = 500  # instances of one script call
+
+
+def creation(new: NewInstance) -> list[Any]:
+    """Arguments of one item for `_create.lua`."""
+    fields: list[Any] = ["name", new.name]
+    for name, value in (
+        ("version", new.version),
+        ("input", new.input),
+        ("tags", new.tags),
+        ("notify", new.notify),
+        ("reply", new.reply),
+        ("start_at", new.start_at),
+    ):
+        if value is not None:
+            fields += (name, value)
+    token = new.execution_id.partition(".")[0]
+    at = "" if new.start_at is None else new.start_at
+    return [new.instance_id, new.execution_id, token, at, new.message, len(fields), *fields]
+
+
+class ClientVerbs(Base):
+    async def now(self) -> int:
+        seconds, micros = await self._call("TIME")
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
+    async def start(self, partition: int, batch: Sequence[NewInstance]) -> list[Started]:
+        names = self.keys.partitions[partition]
+        results: list[Started] = []
+        for first in range(0, len(batch), _BATCH):
+            part = batch[first : first + _BATCH]
+            keys = [names.inbox, names.timers, names.status["Pending"]]
+            keys += [names.instance(new.instance_id) for new in part]
+            reply = await self._run("start", keys, [x for new in part for x in creation(new)])
+            results += [decode.started(new.instance_id, item) for new, item in zip(part, reply, strict=True)]
+        return results
+
+    async def deliver(
+        self, partition: int, source: str, incarnation: tuple[int, str], batch: Sequence[tuple[int, bytes]]
+    ) -> None:
+        names = self.keys.partitions[partition]
+        for first in range(0, len(batch), _BATCH):
+            part = batch[first : first + _BATCH]
+            args = [source, *incarnation, *(x for item in part for x in item)]
+            await self._run("deliver", [names.inbox, names.marks], args)
+
+    async def records(self, ids: Sequence[str]) -> list[Record | None]:
+        partitions, count = self.keys.partitions, self.hub.partitions
+        calls = (self._call("HGETALL", partitions[partition_of(one, count)].instance(one)) for one in ids)
+        return [decode.record(one, flat) for one, flat in zip(ids, await asyncio.gather(*calls), strict=True)]
+
+    async def history(self, instance_id: str, first: int, count: int) -> list[bytes]:
+        names = self.keys.partitions[partition_of(instance_id, self.hub.partitions)]
+        found = await self._call("HMGET", names.history(instance_id), *range(first, first + count))
+        return [event for event in found if event is not None]
+
+    async def watch(self, partition: int, channel: str, ids: Sequence[str]) -> list[Record | None]:
+        names = self.keys.partitions[partition]
+        found: list[Record | None] = []
+        for first in range(0, len(ids), _BATCH):
+            part = ids[first : first + _BATCH]
+            keys = [names.watch, *(names.instance(one) for one in part)]
+            reply = await self._run("watch", keys, [channel, *part])
+            found += [decode.record(one, flat) for one, flat in zip(part, reply, strict=True)]
+        return found
+
+    def notifications(self, channel: str) -> AsyncIterator[bytes | None]:
+        return subscribed(self.endpoint, channel)
+
+    async def page(
+        self,
+        statuses: Sequence[Status],
+        *,
+        cursor: str | None,
+        limit: int,
+        created_after: int = 0,
+        created_before: int = 0,
+    ) -> Page:
+        position = Position.parse(cursor) if cursor else Position.newest(created_before)
+        indexes = [names.status[status] for names in self.keys.partitions for status in statuses]
+        reads = (read_index(self._call, index, position, created_after, limit + 1) for index in indexes)
+        merged = heapq.nsmallest(limit + 1, (entry for entries in await asyncio.gather(*reads) for entry in entries))
+        shown = merged[:limit]
+        found = await self.records([entry.instance_id for entry in shown])
+        wanted = set(statuses)
+        records = [one for one in found if one is not None and one.status in wanted]
+        more = len(merged) > limit and shown
+        return Page(records, str(shown[-1]) if more else None)
+
+    async def counts(self) -> dict[Status, int]:
+        calls = [self._call("ZCARD", names.status[word]) for word in ALL for names in self.keys.partitions]
+        cards = await asyncio.gather(*calls)
+        width = self.hub.partitions
+        return {word: sum(cards[k * width : (k + 1) * width]) for k, word in enumerate(ALL)}
+
+    async def workers(self) -> list[WorkerInfo]:
+        seen, about = await asyncio.gather(
+            self._call("ZRANGE", self.keys.workers, 0, -1, "WITHSCORES"), self._call("HGETALL", self.keys.about)
+        )
+        known = decode.pairs(about)
+        return [
+            worker_info(worker_id, int(float(at)), known.get(worker_id, b"{}"))
+            for worker_id, at in decode.pairs(seen).items()
+        ]
+
+    async def leases(self) -> list[LeaseInfo]:
+        return list(await asyncio.gather(*(self._lease(p) for p in range(self.hub.partitions))))
+
+    async def _lease(self, partition: int) -> LeaseInfo:
+        names = self.keys.partitions[partition]
+        held, backlog, timers, outbox, queues = await asyncio.gather(
+            self._call("HMGET", names.lease, "owner", "epoch", "until"),
+            self._call("XLEN", names.inbox),
+            self._call("ZCARD", names.timers),
+            self._call("XLEN", names.outbox),
+            self._call("SMEMBERS", names.queues),
+        )
+        lengths = await asyncio.gather(*(self._call("XLEN", names.activities(q.decode())) for q in queues))
+        owner, epoch, until = held
+        return LeaseInfo(
+            partition,
+            decode.text(owner) or None,
+            int(epoch or 0),
+            int(until or 0),
+            backlog,
+            timers,
+            outbox,
+            sum(lengths),
+        )
+
+    async def queues(self, partition: int) -> list[str]:
+        return [name.decode() for name in await self._call("SMEMBERS", self.keys.partitions[partition].queues)]
+
+    async def parked(self, partition: int) -> dict[str, bytes]:
+        flat = await self._call("HGETALL", self.keys.partitions[partition].parked)
+        return {one.decode(): reason for one, reason in decode.pairs(flat).items()}
+
+
+def worker_info(worker_id: bytes, seen_at: int, about: bytes) -> WorkerInfo:
+    known: Mapping[str, object] = json.loads(about)
+    return WorkerInfo(worker_id.decode(), seen_at, known)

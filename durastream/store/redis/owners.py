@@ -1,0 +1,136 @@
+"""Verbs of membership, ownership, and of the owner of a partition."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from durastream.core.status import TERMINAL
+from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerInfo
+from durastream.store.redis import decode
+from durastream.store.redis.base import Base
+from durastream.store.redis.clients import worker_info
+from durastream.store.redis.ops import CommitBuilder
+
+_HISTORY_PAGE = 1_000  # events of one HMGET
+_FORGET_SILENT_MS = 3_600_000
+_DEAD_MAX = 10_000  # dead letters kept
+_TIDY_COUNT = 200
+_REPLY_TTL_S = 3_600
+
+
+class OwnerVerbs(Base):
+    _tidy_cursors: dict[Lease, bytes]  # where the walk through the marks goes on
+
+    async def heartbeat(self, worker_id: str, about: Mapping[str, object], ttl_ms: int) -> tuple[int, list[WorkerInfo]]:
+        args = [worker_id, json.dumps(about), ttl_ms, _FORGET_SILENT_MS]
+        now, *flat = await self._run("heartbeat", [self.keys.workers, self.keys.about], args)
+        live = [worker_info(flat[k], int(float(flat[k + 1])), flat[k + 2]) for k in range(0, len(flat), 3)]
+        return int(now), live
+
+    async def leave(self, worker_id: str) -> None:
+        await asyncio.gather(
+            self._call("ZREM", self.keys.workers, worker_id), self._call("HDEL", self.keys.about, worker_id)
+        )
+
+    async def acquire(self, partition: int, worker_id: str, nonce: str, ttl_ms: int) -> Lease | None:
+        epoch = await self._run("acquire", [self.keys.partitions[partition].lease], [worker_id, nonce, ttl_ms])
+        return None if epoch is None else Lease(partition, int(epoch), nonce)
+
+    async def renew(self, leases: Sequence[Lease], worker_id: str, ttl_ms: int) -> list[Lease]:
+        del worker_id  # the nonce says who it is
+        calls = (self._run("renew", [self._lease_key(one)], [one.epoch, one.nonce, ttl_ms]) for one in leases)
+        return [one for one, held in zip(leases, await asyncio.gather(*calls), strict=True) if held]
+
+    async def release(self, lease: Lease) -> None:
+        await self._run("release", [self._lease_key(lease)], [lease.epoch, lease.nonce])
+
+    def _lease_key(self, lease: Lease) -> str:
+        return self.keys.lease if lease.partition < 0 else self.keys.partitions[lease.partition].lease
+
+    async def read_inboxes(
+        self, cursors: Mapping[int, str], count: int, block_ms: int
+    ) -> list[tuple[int, list[InboxEntry]]]:
+        streams = [self.keys.partitions[p].inbox for p in cursors]
+        block = ("BLOCK", block_ms) if block_ms else ()
+        reply = await self._read(
+            "inbox", block_ms, "XREAD", "COUNT", count, *block, "STREAMS", *streams, *cursors.values()
+        )
+        if not reply:
+            return []
+        place = dict(zip((name.encode() for name in streams), cursors, strict=True))
+        return [(place[name], [decode.inbox_entry(entry) for entry in entries]) for name, entries in reply]
+
+    async def load(self, lease: Lease, ids: Sequence[str]) -> list[tuple[Record, list[bytes]] | None]:
+        return list(await asyncio.gather(*(self._load(lease.partition, one) for one in ids)))
+
+    async def _load(self, partition: int, instance_id: str) -> tuple[Record, list[bytes]] | None:
+        names = self.keys.partitions[partition]
+        record = decode.record(instance_id, await self._call("HGETALL", names.instance(instance_id)))
+        if record is None:
+            return None
+        if record.status in TERMINAL:
+            return record, []
+        key = names.history(instance_id)
+        pages = await asyncio.gather(
+            *(
+                self._call("HMGET", key, *range(first, min(first + _HISTORY_PAGE, record.events)))
+                for first in range(0, record.events, _HISTORY_PAGE)
+            )
+        )
+        return record, [event for page in pages for event in page if event is not None]
+
+    async def commit(self, lease: Lease, sequence: int, commit: Commit) -> None:
+        builder = CommitBuilder(self.keys.partitions[lease.partition])
+        builder.build(commit, lease.epoch)
+        args = builder.arguments(commit, (lease.epoch, lease.nonce), sequence)
+        await self._run("commit", builder.keys, args)
+
+    async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
+        names = self.keys.partitions[lease.partition]
+        members, following = await self._run("due", [names.lease, names.timers], [lease.epoch, lease.nonce, limit])
+        return [member.decode() for member in members], int(float(following)) if following else None
+
+    async def outbox(self, lease: Lease, after: tuple[int, int], count: int) -> list[Outbound]:
+        names = self.keys.partitions[lease.partition]
+        entries = await self._call("XRANGE", names.outbox, f"({after[0]}-{after[1]}", "+", "COUNT", count)
+        return [_outbound(entry) for entry in entries]
+
+    async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:
+        if not numbers:
+            return
+        names = self.keys.partitions[lease.partition]
+        ids = [f"{epoch}-{sequence}" for epoch, sequence in numbers]
+        await self._run("forget", [names.lease, names.outbox], [lease.epoch, lease.nonce, *ids])
+
+    async def tidy(self, lease: Lease, silent_ms: int) -> int:
+        names = self.keys.partitions[lease.partition]
+        cursor = self._tidy_cursors.get(lease, b"0")
+        args = [lease.epoch, lease.nonce, silent_ms, cursor, _TIDY_COUNT]
+        self._tidy_cursors[lease], gone = await self._run("tidy", [names.lease, names.marks], args)
+        return int(gone)
+
+    async def dead_letter(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        trim = ("MAXLEN", "~", _DEAD_MAX)
+        await asyncio.gather(
+            *(self._call("XADD", self.keys.dead, *trim, "*", "reason", reason, "m", blob) for reason, blob in batch)
+        )
+
+    async def reply(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        await asyncio.gather(
+            *(
+                call
+                for key, answer in batch
+                for call in (self._call("RPUSH", key, answer), self._call("EXPIRE", key, _REPLY_TTL_S))
+            )
+        )
+
+
+def _outbound(entry: list[Any]) -> Outbound:
+    number, fields = entry
+    epoch, _, sequence = number.decode().partition("-")
+    known = decode.pairs(fields)
+    target = known.get(b"to", b"").decode()
+    return Outbound((int(epoch), int(sequence)), int(target) if target.isdigit() else target, known.get(b"m", b""))

@@ -1,0 +1,49 @@
+"""Lua scripts: one atomic verb per file in `lua/`, shared parts (`_name.lua`) put in where a file says `--@include _name`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from durastream.store.connection import Connection, ReplyError
+
+_INCLUDE = "--@include "
+
+
+class Script:
+    """One script: its text with includes resolved, and the SHA-1 by which the server knows it."""
+
+    __slots__ = ("name", "sha", "text")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = _source(name)
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _source(name: str) -> str:
+    lines = (files("durastream.store") / "lua" / f"{name}.lua").read_text("utf-8").splitlines()
+    return "\n".join(
+        _source(line.removeprefix(_INCLUDE).strip()) if line.startswith(_INCLUDE) else line for line in lines
+    )
+
+
+@cache
+def script(name: str) -> Script:
+    return Script(name)
+
+
+async def run(connection: Connection, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    """Run a script on one connection. A server that does not know it (restart, failover, SCRIPT FLUSH) is taught it."""
+    one = script(name)
+    command = ("EVALSHA", one.sha, len(keys), *keys, *args)
+    try:
+        return await connection.call(*command)
+    except ReplyError as error:
+        if error.code != "NOSCRIPT":
+            raise
+    await connection.call("SCRIPT", "LOAD", one.text)
+    return await connection.call(*command)
