@@ -1,0 +1,91 @@
+"""durastream: durable functions for Python, on Redis.
+
+import durastream as ds
+
+app = ds.App()
+
+@app.activity
+async def greet(name: str) -> str:
+    return f"Hello {name}"
+
+@app.orchestrator
+async def hello(ctx: ds.OrchestrationContext, name: str) -> str:
+    return await ctx.call_activity(greet, name)
+"""
+
+from durastream.activity import ActivityContext
+from durastream.app import App
+from durastream.client import Client, Handle, InstanceStatus
+from durastream.core.context import OrchestrationContext
+from durastream.core.retry import RetryPolicy
+from durastream.core.tasks import Task, when_all, when_any
+from durastream.errors import (
+    ActivityCancelled,
+    ActivityFailed,
+    Conflict,
+    DurastreamError,
+    EntityFailed,
+    HubMismatch,
+    HubNotFound,
+    InstanceExists,
+    InstanceNotFound,
+    InvalidId,
+    NonDeterminismError,
+    NonRetryableError,
+    NotRegistered,
+    OrchestrationFailed,
+    OrchestrationTerminated,
+    OrchestratorError,
+    PayloadError,
+    PayloadTooLarge,
+    RemoteError,
+    ServerUnsuitable,
+    StoreUnavailable,
+    SubOrchestrationFailed,
+    TaskCancelled,
+    TimeoutError,
+)
+from durastream.sync import SyncClient, SyncHandle
+from durastream.worker import Worker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActivityCancelled",
+    "ActivityContext",
+    "ActivityFailed",
+    "App",
+    "Client",
+    "Conflict",
+    "DurastreamError",
+    "EntityFailed",
+    "Handle",
+    "HubMismatch",
+    "HubNotFound",
+    "InstanceExists",
+    "InstanceNotFound",
+    "InstanceStatus",
+    "InvalidId",
+    "NonDeterminismError",
+    "NonRetryableError",
+    "NotRegistered",
+    "OrchestrationContext",
+    "OrchestrationFailed",
+    "OrchestrationTerminated",
+    "OrchestratorError",
+    "PayloadError",
+    "PayloadTooLarge",
+    "RemoteError",
+    "RetryPolicy",
+    "ServerUnsuitable",
+    "StoreUnavailable",
+    "SubOrchestrationFailed",
+    "SyncClient",
+    "SyncHandle",
+    "Task",
+    "TaskCancelled",
+    "TimeoutError",
+    "Worker",
+    "when_all",
+    "when_any",
+]

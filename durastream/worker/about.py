@@ -1,0 +1,62 @@
+"""What a worker tells the others about itself with each heartbeat, and what it reads in what they tell."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from durastream.app import App
+from durastream.store.protocol import WorkerInfo
+
+if TYPE_CHECKING:
+    from durastream.worker.activities import Activities
+    from durastream.worker.host import Options
+    from durastream.worker.partition import Partition
+
+_SHOWN = 5  # running activities named in a heartbeat
+
+
+class About:
+    """The parts that stay the same are put together once."""
+
+    def __init__(self, app: App, options: Options) -> None:
+        self._fixed: dict[str, object] = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": time.time_ns() // 1_000_000,
+            "orchestrators": app.orchestrator_names(),
+            "activities": app.activity_names(),
+            "queues": list(options.queues),
+            "concurrency": options.concurrency,
+        }
+
+    def describe(self, owned: Mapping[int, Partition], activities: Activities) -> dict[str, object]:
+        running = sorted({one.item.name for one in list(activities.running.values())})[:_SHOWN]
+        parked = {
+            str(number): sorted({name for name in partition.parked.values() if name})
+            for number, partition in owned.items()
+            if any(partition.parked.values())
+        }
+        return {
+            **self._fixed,
+            "owned": sorted(owned),
+            "busy": len(activities.running),
+            "activities_done": activities.done,
+            "turns": sum(partition.turns for partition in owned.values()),
+            "running": running,
+            "parked": parked,
+            "split": sorted(activities.split),
+        }
+
+
+def split_queues(workers: Iterable[WorkerInfo]) -> set[str]:
+    """Queues of activities that some worker lacked, as told by those who met them."""
+    found: set[str] = set()
+    for worker in workers:
+        told = worker.about.get("split")
+        if isinstance(told, list):
+            found |= {str(name) for name in told}
+    return found

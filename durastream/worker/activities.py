@@ -1,0 +1,202 @@
+"""Claims activities for the free slots of this worker, runs them, and hands on their outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from durastream import wire
+from durastream.activity import ActivityContext
+from durastream.app import App
+from durastream.core.definitions import ActivityDefinition
+from durastream.core.events import Failure
+from durastream.core.messages import ActivityItem, TaskResult
+from durastream.errors import StoreUnavailable, WireError
+from durastream.store.protocol import Activity, Outcome, WorkerStore
+from durastream.worker.backoff import Backoff, persist
+from durastream.worker.builtin import builtin
+from durastream.worker.completer import Completer
+from durastream.worker.runner import Runner
+
+log = logging.getLogger("durastream.worker.activities")
+
+BLOCK_MS = 2_000
+SPLIT = "/"  # between a queue and the name of an activity that not every reader of the queue has
+
+
+@dataclass(slots=True)
+class Running:
+    """An activity that occupies a slot."""
+
+    activity: Activity
+    item: ActivityItem
+    context: ActivityContext | None
+    task: asyncio.Task[None] | None = None
+
+
+class Activities:
+    """The activity side of a worker. `slots` activities run at once; no more than that are ever claimed."""
+
+    def __init__(
+        self, store: WorkerStore, app: App, *, worker_id: str, queues: list[str], slots: int, runner: Runner, deliveries_max: int
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._app = app
+        self._worker_id = worker_id
+        self._own_queues = queues
+        self.queues = list(queues)
+        self.split: set[str] = set()
+        self._slots = slots
+        self._runner = runner
+        self._deliveries_max = deliveries_max
+        self.completer = Completer(store, worker_id)
+        self.running: dict[tuple[int, str, str], Running] = {}
+        self._freed = asyncio.Event()
+        self._stopping = False
+        self.done = 0
+
+    # -- claiming
+
+    def learn(self, queues: Iterable[str]) -> None:
+        """Queues found in a partition: the split ones among them are told to all workers."""
+        self.split.update(queue for queue in queues if SPLIT in queue)
+
+    def read_also(self, split_queues: set[str]) -> None:
+        """Queues that hold activities which some worker lacked: read those whose activity this app has."""
+        mine = [
+            name
+            for name in sorted(split_queues)
+            if name.partition(SPLIT)[0] in self._own_queues and self._app.find_activity(name.partition(SPLIT)[2])
+        ]
+        wanted = [*self._own_queues, *mine]
+        if wanted != self.queues:
+            self.queues = wanted
+            self._store.interrupt()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._freed.set()
+        self._store.interrupt()
+
+    async def run(self) -> None:
+        backoff = Backoff()
+        uncertain = True  # a reply may have been lost, also by an earlier process of this name
+        while not self._stopping:
+            free = self._slots - len(self.running)
+            if free <= 0:
+                self._freed.clear()
+                await self._freed.wait()
+                continue
+            try:
+                if uncertain:
+                    claimed = await self._store.claimed(self._worker_id, self.queues)
+                    uncertain = False
+                else:
+                    claimed = await self._store.claim_activities(self._worker_id, self.queues, free, BLOCK_MS)
+            except StoreUnavailable:
+                uncertain = True
+                await backoff.pause()
+                continue
+            backoff.reset()
+            for activity in claimed:
+                self._begin(activity)
+
+    def _begin(self, activity: Activity) -> None:
+        key = (activity.partition, activity.queue, activity.entry_id)
+        if key in self.running:
+            return
+        try:
+            item = wire.unpack_activity(activity.blob)
+        except WireError:
+            # It goes to the inbox as it is, where the owner finds it malformed too and makes it a dead letter.
+            self.completer.add(activity.partition, Outcome(activity.queue, activity.entry_id, activity.blob))
+            return
+        if activity.deliveries >= self._deliveries_max:
+            self._finish(activity, _poisoned(item, activity.deliveries))
+            return
+        definition = self._app.find_activity(item.name) or builtin.find_activity(item.name)
+        if definition is None:
+            asyncio.get_running_loop().create_task(self._hand_on(activity, item))
+            return
+        self._start(key, activity, item, definition)
+
+    def _start(
+        self, key: tuple[int, str, str], activity: Activity, item: ActivityItem, definition: ActivityDefinition
+    ) -> None:
+        context = None
+        if definition.context_parameter is not None or item.timeout_ms is not None:
+            context = ActivityContext(item.instance_id, item.execution_id, item.task, item.name, item.attempt)
+        running = self.running[key] = Running(activity, item, context)
+        running.task = asyncio.get_running_loop().create_task(self._run(key, running, definition))
+
+    async def _run(self, key: tuple[int, str, str], running: Running, definition: ActivityDefinition) -> None:
+        try:
+            result = await self._runner.run(definition, running.item, running.context)
+        finally:
+            del self.running[key]
+            self._freed.set()
+        self._finish(running.activity, result)
+
+    def _finish(self, activity: Activity, result: TaskResult) -> None:
+        self.done += 1
+        outcome = Outcome(activity.queue, activity.entry_id, wire.pack_message(result))
+        self.completer.add(activity.partition, outcome)
+
+    async def _hand_on(self, activity: Activity, item: ActivityItem) -> None:
+        """An activity this app lacks goes to a queue of its own name, which only workers that have it read."""
+        base = activity.queue.partition(SPLIT)[0]
+        split = f"{base}{SPLIT}{item.name}"
+        self.split.add(split)
+        entry = (activity.queue, activity.entry_id, split)
+        log.warning(
+            "this worker has no activity %r (it has: %s); waiting for one that has it",
+            item.name,
+            ", ".join(self._app.activity_names()),
+        )
+        await persist(lambda: self._store.put_back(activity.partition, self._worker_id, [entry]))
+
+    # -- watching over what runs
+
+    async def notice_endings(self) -> None:
+        """Tell running activities whose instance no longer needs them that they are cancelled."""
+        watched = [one for one in self.running.values() if one.context is not None and not one.context.cancelled]
+        ids = sorted({one.item.instance_id for one in watched})
+        if not ids:
+            return
+        records = dict(zip(ids, await self._store.records(ids), strict=True))
+        for one in watched:
+            record = records[one.item.instance_id]
+            over = record is None or record.completed_at is not None or record.execution_id != one.item.execution_id
+            if over and one.context is not None:
+                one.context.cancel()
+
+    # -- stopping
+
+    async def drain(self, grace_s: float) -> None:
+        """Let what runs finish within `grace_s`, give the rest back, record every outcome."""
+        tasks = [one.task for one in self.running.values() if one.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+        left = list(self.running.values())
+        for one in left:
+            if one.context is not None:
+                one.context.cancel()
+            if one.task is not None:
+                one.task.cancel()
+        await self.completer.drain()
+        for one in left:
+            activity = one.activity
+            entry = (activity.queue, activity.entry_id, activity.queue)
+            try:
+                await self._store.put_back(activity.partition, self._worker_id, [entry])
+            except StoreUnavailable:
+                return  # the owner of the partition puts it back once this worker is known to be gone
+        self._runner.close()
+
+
+def _poisoned(item: ActivityItem, deliveries: int) -> TaskResult:
+    text = f"activity {item.name!r}: its worker process died {deliveries} times while running it"
+    failure = Failure("WorkerCrashed", text, non_retryable=True)
+    return TaskResult(item.instance_id, item.execution_id, item.task, None, failure)

@@ -1,0 +1,136 @@
+"""Entries of the hub's ingress stream → what they ask for. One parser per `op`; every refusal says which field and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from durastream import wire
+from durastream.core.ids import check_instance_id, check_name
+from durastream.core.messages import RaiseEvent, Resume, Start, Suspend, Terminate
+from durastream.errors import InvalidId
+from durastream.payload import Payloads
+from durastream.store.keys import PREFIX
+from durastream.store.protocol import NewInstance
+
+_REPLY_BYTES_MAX = 512
+
+
+class Routed(NamedTuple):
+    """For which instance, and what: a start, or a packed message."""
+
+    instance_id: str
+    what: NewInstance | bytes
+
+
+class _Entry:
+    """Fields of one entry, asked for by name."""
+
+    def __init__(self, entry_id: str, fields: dict[bytes, bytes], payloads: Payloads) -> None:
+        self.entry_id = entry_id
+        self._fields = fields
+        self._payloads = payloads
+
+    def text(self, name: str) -> str | None:
+        value = self._fields.get(name.encode())
+        if value is None:
+            return None
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise InvalidId(f"field {name!r} is not UTF-8") from None
+
+    def need(self, name: str) -> str:
+        value = self.text(name)
+        if not value:
+            raise InvalidId(f"field {name!r} is missing; op {self.text('op')!r} needs it")
+        return value
+
+    def json(self, name: str) -> bytes | None:
+        value = self._fields.get(name.encode())
+        return None if value is None else self._payloads.check_json(value, name)
+
+
+def parse_entry(entry_id: str, fields: dict[bytes, bytes], payloads: Payloads) -> Routed:
+    """Raises InvalidId or PayloadError for what cannot be routed."""
+    entry = _Entry(entry_id, fields, payloads)
+    op = entry.need("op")
+    parser = _PARSERS.get(op)
+    if parser is None:
+        raise InvalidId(f"unknown op {op[:80]!r}; known: {', '.join(_PARSERS)}")
+    return parser(entry)
+
+
+def reply_list(fields: dict[bytes, bytes]) -> str | None:
+    """The list an entry wants its answer on, if it names a usable one."""
+    name = fields.get(b"reply", b"").decode(errors="replace")
+    return name if 0 < len(name.encode()) <= _REPLY_BYTES_MAX and not name.startswith(PREFIX) else None
+
+
+def _start(entry: _Entry) -> Routed:
+    name = check_name(entry.need("name"), "orchestrator")
+    # Left out, the id follows from the entry's own, so that a repeated delivery is the same start.
+    instance_id = check_instance_id(entry.text("id") or f"in-{entry.entry_id}")
+    version, tags = entry.text("version"), entry.json("tags")
+    token = hashlib.blake2b(f"{entry.entry_id}|{instance_id}".encode(), digest_size=8).hexdigest()
+    execution_id = f"{token}.0"
+    reply = _reply(entry)
+    payload = entry.json("input")
+    message = Start(instance_id, execution_id, name, version, payload, None, tags, None, reply, "error", True)
+    blob = wire.pack_message(message)
+    return Routed(
+        instance_id,
+        NewInstance(
+            instance_id,
+            execution_id,
+            name,
+            version,
+            payload,
+            tags,
+            start_at=None,
+            notify=None,
+            reply=reply,
+            message=blob,
+        ),
+    )
+
+
+def _reply(entry: _Entry) -> str | None:
+    """A list of the caller's own: nothing of this project's keys, or anyone could be made to write there."""
+    name = entry.text("reply")
+    if name is None:
+        return None
+    if not name or len(name.encode()) > _REPLY_BYTES_MAX or name.startswith(PREFIX):
+        raise InvalidId(f"field 'reply' names a list of 1 to {_REPLY_BYTES_MAX} bytes outside {PREFIX!r}")
+    return name
+
+
+def _event(entry: _Entry) -> Routed:
+    instance_id = check_instance_id(entry.need("id"))
+    name = check_name(entry.need("name"), "event")
+    return Routed(instance_id, wire.pack_message(RaiseEvent(instance_id, name, entry.json("data"))))
+
+
+def _terminate(entry: _Entry) -> Routed:
+    instance_id = check_instance_id(entry.need("id"))
+    return Routed(instance_id, wire.pack_message(Terminate(instance_id, entry.text("reason"), True, None)))
+
+
+def _suspend(entry: _Entry) -> Routed:
+    instance_id = check_instance_id(entry.need("id"))
+    return Routed(instance_id, wire.pack_message(Suspend(instance_id, entry.text("reason"))))
+
+
+def _resume(entry: _Entry) -> Routed:
+    instance_id = check_instance_id(entry.need("id"))
+    return Routed(instance_id, wire.pack_message(Resume(instance_id, entry.text("reason"))))
+
+
+_PARSERS: dict[str, Callable[[_Entry], Routed]] = {
+    "start": _start,
+    "event": _event,
+    "terminate": _terminate,
+    "suspend": _suspend,
+    "resume": _resume,
+}

@@ -1,0 +1,54 @@
+"""The seam between hosting and deciding: who runs the turns of an orchestrator. Here: a Python function in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from durastream.app import App
+from durastream.core.codec import Codec
+from durastream.core.events import Event
+from durastream.core.execution import Orchestration
+from durastream.core.rewind import Rewound, rewind
+from durastream.core.turn import Execution
+
+
+class Executor(Protocol):
+    """Gives the executions that the worker drives."""
+
+    def open(self, name: str, version: str | None, instance_id: str, execution_id: str) -> Execution | None:
+        """A fresh execution, or None if this worker lacks the orchestrator."""
+        ...
+
+    def rewind(
+        self, name: str, version: str | None, ids: tuple[str, str], history: Sequence[Event], now: int
+    ) -> Rewound:
+        """What a rewind of a failed execution changes in its history."""
+        ...
+
+    def names(self) -> list[str]: ...
+
+
+class PythonExecutor:
+    """Executions of the orchestrators that an app has."""
+
+    def __init__(self, app: App, codec: Codec) -> None:
+        self._app = app
+        self._codec = codec
+
+    def open(self, name: str, version: str | None, instance_id: str, execution_id: str) -> Execution | None:
+        definition = self._app.find_orchestrator(name, version)
+        if definition is None:
+            return None
+        return Orchestration(definition, instance_id, execution_id, codec=self._codec)
+
+    def rewind(
+        self, name: str, version: str | None, ids: tuple[str, str], history: Sequence[Event], now: int
+    ) -> Rewound:
+        definition = self._app.find_orchestrator(name, version)
+        if definition is None:
+            raise LookupError(name)
+        return rewind(definition, history, ids, codec=self._codec, now=now)
+
+    def names(self) -> list[str]:
+        return self._app.orchestrator_names()

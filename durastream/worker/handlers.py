@@ -1,0 +1,178 @@
+"""What the owner does with each kind of message: one small function per kind, found by its class.
+
+A handler returns the event that user code is given, None when there is nothing (more) to do, or one of `verdicts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from durastream.core.events import (
+    Event,
+    EventRaised,
+    ExecutionResumed,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    Failure,
+    SubOrchestrationCompleted,
+    SubOrchestrationFailed,
+    TaskCompleted,
+    TaskFailed,
+    TimerFired,
+)
+from durastream.core.messages import (
+    ChildResult,
+    Continue,
+    Purge,
+    RaiseEvent,
+    Restart,
+    Resume,
+    Rewind,
+    Start,
+    Suspend,
+    TaskResult,
+    Terminate,
+)
+from durastream.core.status import PENDING
+from durastream.worker import administration
+from durastream.worker.live import Live
+from durastream.worker.timer_member import Expiry, ScheduledStart, TimerDue
+from durastream.worker.verdicts import HOLD, LATER, TURN, Verdict
+
+if TYPE_CHECKING:
+    from durastream.worker.partition import Partition
+
+
+Answer = Event | Verdict | None
+
+
+def start(partition: Partition, live: Live, message: Start) -> Answer:
+    if not live.exists:
+        return _create(partition, live, message)
+    if live.execution_id == message.execution_id:
+        if live.status != PENDING or live.execution is not None:
+            return _drop(partition)  # delivered again
+        return partition.open(live) or HOLD
+    if message.if_exists == "replace" or (message.if_exists == "child" and live.ended):
+        return administration.replace(partition, live, message)
+    if message.if_exists == "child" and message.parent is not None:
+        parent = message.parent
+        taken = Failure("InstanceExists", f"instance {message.instance_id!r} exists and has not ended")
+        partition.recorder.send(ChildResult(parent.instance_id, parent.execution_id, parent.task, None, taken))
+    return _drop(partition)
+
+
+def _create(partition: Partition, live: Live, message: Start) -> Answer:
+    """No start script made the record: the first commit does (sub-orchestrations, replacements of what is gone)."""
+    if message.created:
+        return _drop(partition)  # made by a start script and purged since
+    live.created_at = live.updated_at = partition.now(live)
+    live.adopt(message)
+    live.status = PENDING
+    administration.write_record(partition, live)
+    partition.recorder.change(live).fields["tags"] = message.tags
+    return partition.open(live) or HOLD
+
+
+def scheduled_start(partition: Partition, live: Live, message: ScheduledStart) -> Answer:
+    if live.status != PENDING or live.execution_id != message.execution_id or live.execution is not None:
+        return _drop(partition)
+    return partition.open(live) or HOLD
+
+
+def task_result(partition: Partition, live: Live, message: TaskResult) -> Answer:
+    if live.execution is None or live.execution_id != message.execution_id:
+        return _held_or_dropped(partition, live)
+    if message.failure is None:
+        return TaskCompleted(partition.now(live), message.task, message.result)
+    return TaskFailed(partition.now(live), message.task, message.failure)
+
+
+def child_result(partition: Partition, live: Live, message: ChildResult) -> Answer:
+    if live.execution is None or live.execution_id != message.execution_id:
+        return _held_or_dropped(partition, live)
+    if message.failure is None:
+        return SubOrchestrationCompleted(partition.now(live), message.task, message.result)
+    return SubOrchestrationFailed(partition.now(live), message.task, message.failure)
+
+
+def timer_due(partition: Partition, live: Live, message: TimerDue) -> Answer:
+    if live.execution is None or live.execution_id != message.execution_id:
+        return _held_or_dropped(partition, live)
+    return TimerFired(partition.now(live), message.task)
+
+
+def raise_event(partition: Partition, live: Live, message: RaiseEvent) -> Answer:
+    if live.execution is None:
+        return _held_or_dropped(partition, live)
+    return EventRaised(partition.now(live), message.name, message.data)
+
+
+def suspend(partition: Partition, live: Live, message: Suspend) -> Answer:
+    if live.execution is None:
+        return _held_or_dropped(partition, live)
+    return ExecutionSuspended(partition.now(live), message.reason)
+
+
+def resume(partition: Partition, live: Live, message: Resume) -> Answer:
+    if live.instance_id in partition.parked:
+        partition.unpark(live)
+        return None
+    if live.execution is None:
+        return _held_or_dropped(partition, live)
+    return ExecutionResumed(partition.now(live), message.reason)
+
+
+def terminate(partition: Partition, live: Live, message: Terminate) -> Answer:
+    if not live.exists or live.ended:
+        return _drop(partition)
+    if message.parent is not None and message.parent != live.parent:
+        return _drop(partition)  # the id was taken by another instance meanwhile
+    if live.execution is None:
+        administration.end_without_code(partition, live, message)
+        return None
+    return ExecutionTerminated(partition.now(live), message.reason, message.recursive)
+
+
+def go_on(partition: Partition, live: Live, message: Continue) -> Answer:
+    if live.execution is None or live.execution_id != message.execution_id:
+        return _held_or_dropped(partition, live)
+    return TURN
+
+
+def rewind(partition: Partition, live: Live, message: Rewind) -> Answer:
+    return LATER if administration.rewind(partition, live, message) else None
+
+
+def _held_or_dropped(partition: Partition, live: Live) -> Answer:
+    """Not started yet: it waits. Ended, gone, or meant for an earlier execution: too late."""
+    if live.execution is None and live.exists and not live.ended:
+        return HOLD
+    return _drop(partition)
+
+
+def _drop(partition: Partition) -> Answer:
+    partition.dropped += 1
+    return None
+
+
+HANDLERS: dict[type, Callable[[Partition, Live, Any], Answer]] = {
+    Start: start,
+    TaskResult: task_result,
+    ChildResult: child_result,
+    RaiseEvent: raise_event,
+    Suspend: suspend,
+    Resume: resume,
+    Terminate: terminate,
+    Continue: go_on,
+    Rewind: rewind,
+    Restart: administration.restart,
+    Purge: administration.purge,
+    TimerDue: timer_due,
+    ScheduledStart: scheduled_start,
+    Expiry: administration.expire,
+}
+
+ALWAYS: frozenset[type] = frozenset((Resume, Terminate, Purge, Expiry))
+"""Kinds that get through to an instance that is parked or has not started yet."""

@@ -1,0 +1,126 @@
+"""Routes the hub's ingress stream, written by any Redis client, to the partitions. One worker at a time does it.
+
+Each entry takes effect once: targets remember the entry ids that were taken and not yet dropped, and refuse a router whose epoch
+is lower than one they have seen. Bad entries become dead letters with a reason and never stop the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from typing import NamedTuple
+
+import orjson
+
+from durastream.core.ids import partition_of
+from durastream.errors import DurastreamError, Fenced, StoreUnavailable
+from durastream.payload import Payloads
+from durastream.store.protocol import Lease, NewInstance, Started, WorkerStore
+from durastream.worker.backoff import Backoff, persist
+from durastream.worker.entries import Routed, parse_entry, reply_list
+
+log = logging.getLogger("durastream.worker.ingress")
+
+_COUNT = 200
+_BLOCK_MS = 2_000
+
+
+class _Bad(NamedTuple):
+    reason: str
+    fields: dict[bytes, bytes]
+
+
+class Ingress:
+    """The router, for as long as this worker holds its lease."""
+
+    def __init__(self, store: WorkerStore, lease: Lease, payloads: Payloads) -> None:
+        self._store = store
+        self.lease = lease
+        self._payloads = payloads
+        self._stopping = False
+        self._dropped: list[str] = []  # gone from the stream, still remembered by the targets
+        self._cursor = "0"
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._store.interrupt()
+
+    async def run(self) -> None:
+        backoff = Backoff()
+        try:
+            await self._take_over()
+            while not self._stopping:
+                try:
+                    entries = await self._store.read_ingress(self._cursor, _COUNT, _BLOCK_MS)
+                except StoreUnavailable:
+                    await backoff.pause()
+                    continue
+                backoff.reset()
+                if entries:
+                    await self._route(entries)
+        except Fenced:
+            log.info("another worker routes the ingress now")
+
+    async def _take_over(self) -> None:
+        """Make every partition refuse the routers before this one, before anything is routed."""
+        partitions = range(self._store.hub.partitions)
+        await asyncio.gather(
+            *(persist(lambda p=p: self._store.route(p, self.lease, [], [])) for p in partitions)  # type: ignore[misc]
+        )
+
+    async def _route(self, entries: list[tuple[str, dict[bytes, bytes]]]) -> None:
+        targets: defaultdict[int, list[tuple[str, NewInstance | bytes]]] = defaultdict(list)
+        bad: list[_Bad] = []
+        fields_of = dict(entries)
+        for entry_id, fields in entries:
+            try:
+                routed: Routed = parse_entry(entry_id, fields, self._payloads)
+            except DurastreamError as error:
+                bad.append(_Bad(str(error), fields))
+                continue
+            target = partition_of(routed.instance_id, self._store.hub.partitions)
+            targets[target].append((entry_id, routed.what))
+        forget, self._dropped = self._dropped, []
+        partitions = range(self._store.hub.partitions) if forget else list(targets)
+        answers = await asyncio.gather(*(self._send(p, targets.get(p, []), forget) for p in partitions))
+        for p, results in zip(partitions, answers, strict=True):
+            bad += self._conflicts(targets.get(p, []), results, fields_of)
+        await self._reject(bad)
+        ids = [entry_id for entry_id, _ in entries]
+        await persist(lambda: self._store.drop_ingress(ids))
+        self._cursor, self._dropped = ids[-1], ids
+
+    async def _send(
+        self, partition: int, batch: list[tuple[str, NewInstance | bytes]], forget: list[str]
+    ) -> list[Started | None]:
+        return await persist(lambda: self._store.route(partition, self.lease, batch, forget))
+
+    @staticmethod
+    def _conflicts(
+        batch: list[tuple[str, NewInstance | bytes]],
+        results: list[Started | None],
+        fields_of: dict[str, dict[bytes, bytes]],
+    ) -> list[_Bad]:
+        return [
+            _Bad(f"instance {result.instance_id!r} exists already ({result.status})", fields_of[entry_id])
+            for (entry_id, _), result in zip(batch, results, strict=True)
+            if result is not None and not result.created
+        ]
+
+    async def _reject(self, bad: list[_Bad]) -> None:
+        if not bad:
+            return
+        letters = [(one.reason, orjson.dumps(_readable(one.fields))) for one in bad]
+        await persist(lambda: self._store.dead_letter(letters))
+        answers = [
+            (key, orjson.dumps({"status": "Rejected", "error": one.reason}))
+            for one in bad
+            if (key := reply_list(one.fields)) is not None
+        ]
+        if answers:
+            await persist(lambda: self._store.reply(answers))
+
+
+def _readable(fields: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}

@@ -1,0 +1,481 @@
+"""One partition as its owner runs it: messages in, turns, one open commit out.
+
+Instances stay in memory while there is room (least recently used go first) and are replayed from their history only after a
+takeover, an eviction or a refused commit. Whatever is in memory is either in the store or on its way there in the order of the
+committer; when a commit is refused everything in memory is thrown away and read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+from durastream import wire
+from durastream.core.events import Event, ExecutionStarted
+from durastream.core.ids import generation_of
+from durastream.core.messages import Start
+from durastream.core.status import SUSPENDED
+from durastream.errors import Fenced, NonDeterminismError, Refused, WireError
+from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerStore
+from durastream.worker import handlers, timer_member
+from durastream.worker.backoff import persist
+from durastream.worker.clock import ServerClock
+from durastream.worker.committer import Committer
+from durastream.worker.executor import Executor
+from durastream.worker.live import Item, Live
+from durastream.worker.recorder import Recorder
+from durastream.worker.verdicts import HOLD, LATER, TURN
+
+log = logging.getLogger("durastream.worker.partition")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a partition needs of its worker."""
+
+    store: WorkerStore
+    executor: Executor
+    clock: ServerClock
+    live_max: int  # instances kept in memory by one partition
+    committed: Callable[[int, list[Outbound]], None]  # outbox entries that are now durable
+    timers_changed: Callable[[], None]
+    lost: Callable[[Lease, Fenced], None]
+
+
+class Partition:
+    """The owner's side of one partition. All methods run on the worker's event loop."""
+
+    def __init__(self, lease: Lease, around: Surroundings) -> None:
+        self.lease = lease
+        self.number = lease.partition
+        self.cursor = "0"  # last inbox entry read
+        self.next_due: int | None = 0  # when to look for due timers; 0 = now
+        self.parked: dict[str, str] = {}  # instance id → orchestrator it waits for, or "" for another reason
+        self.dropped = 0  # late and duplicate inputs turned away
+        self.turns = 0
+        self._around = around
+        hub = around.store.hub
+        self.committer = Committer(around.store, lease, done=self._done, failed=self._failed)
+        self.recorder = Recorder(
+            self.committer,
+            around.executor,
+            partition=self.number,
+            partitions=hub.partitions,
+            retention_ms=hub.retention_ms,
+        )
+        self._live: dict[str, Live] = {}
+        self._waiting: dict[str, list[Item]] = {}  # for instances being loaded
+        self._held: dict[str, list[Item]] = {}  # for parked and not yet started ones: stay in the stream meanwhile
+        self._firing: set[str] = set()  # timer members taken, not yet committed
+        self._touched: list[Live] = []
+        self._known_parked: set[str] = set()  # as the store had them at takeover
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._restarts = 0  # counts resets: late replies to an earlier state are ignored
+        self._refusal: Refused | None = None
+        self.careful = False  # after a refusal: one message per commit, so that a bad one can be told
+
+    @property
+    def store(self) -> WorkerStore:
+        return self._around.store
+
+    @property
+    def executor(self) -> Executor:
+        return self._around.executor
+
+    @property
+    def held(self) -> int:
+        """Messages that stay in the inbox until their instance can take them."""
+        return sum(len(items) for items in self._held.values())
+
+    # -- reading
+
+    @property
+    def ready(self) -> bool:
+        """Whether it wants to be given more."""
+        return not self.careful and not self.committer.crowded and len(self._waiting) < self._around.live_max
+
+    def feed(self, entries: Sequence[InboxEntry]) -> None:
+        """Take what was read from the inbox."""
+        self.cursor = entries[-1].entry_id
+        items: list[Item] = []
+        for entry in entries:
+            item = self._parse(entry)
+            if item is not None:
+                items.append(item)
+        self.take(items)
+
+    def _parse(self, entry: InboxEntry) -> Item | None:
+        try:
+            message = wire.unpack_message(entry.blob)
+        except WireError as error:
+            self.recorder.dead_letter(f"malformed message in inbox of partition {self.number}: {error}", entry.blob)
+            self.committer.open.consumed.append(entry.entry_id)
+            return None
+        if type(message) is Start and message.created:
+            instance_id = message.instance_id
+            # Fresh from the start script: the record says what the message says, so there is nothing to load.
+            known = instance_id in self._live or instance_id in self._waiting or instance_id in self._known_parked
+            if not known and not self.careful:
+                self._live[instance_id] = Live.created(message, entry.created_at)
+        return entry.entry_id, False, message
+
+    def fire(self, members: Sequence[str]) -> None:
+        """Take due timers."""
+        items: list[Item] = []
+        for member in members:
+            if member in self._firing:
+                continue
+            self._firing.add(member)
+            item = timer_member.parse(member)
+            if item is None:
+                self.recorder.dead_letter(f"malformed timer in partition {self.number}", member.encode())
+                self.committer.open.timers_remove.append(member)
+            else:
+                items.append((member, True, item))
+        self.take(items)
+
+    def take(self, items: Sequence[Item]) -> None:
+        """Apply what can be applied now, run the turns, and send the commit."""
+        missing: list[str] = []
+        for item in items:
+            instance_id = item[2].instance_id
+            if instance_id in self._waiting:
+                self._waiting[instance_id].append(item)
+                continue
+            live = self._live.get(instance_id)
+            if live is not None:
+                self._apply(live, item)
+            else:
+                self._waiting[instance_id] = [item]
+                missing.append(instance_id)
+        self._run_turns()
+        if missing:
+            self.spawn(self._load(missing))
+        self.committer.flush()
+
+    # -- applying
+
+    def _apply(self, live: Live, item: Item) -> None:
+        live.recent = True
+        kind = type(item[2])
+        held = self._held.get(live.instance_id)
+        if held is not None and kind not in handlers.ALWAYS:
+            held.append(item)
+            return
+        verdict = handlers.HANDLERS[kind](self, live, item[2])
+        if verdict is None:
+            self.consume(item)
+        elif verdict is HOLD:
+            self._held.setdefault(live.instance_id, []).append(item)
+        elif verdict is LATER:
+            self._waiting.setdefault(live.instance_id, []).append(item)
+        else:
+            if verdict is not TURN:
+                live.inputs.append(cast(Event, verdict))
+            live.items.append(item)
+            if not live.touched:
+                live.touched = True
+                self._touched.append(live)
+
+    def consume(self, item: Item) -> None:
+        """The message has done what it can: it leaves the store with the commit that records what it did."""
+        commit = self.committer.open
+        (commit.timers_remove if item[1] else commit.consumed).append(item[0])
+        self.committer.weigh(1, 0)
+
+    def _run_turns(self) -> None:
+        touched, self._touched = self._touched, []
+        for live in touched:
+            self.run_turn(live)
+
+    def run_turn(self, live: Live) -> None:
+        """Make one turn of the inputs gathered for an instance."""
+        live.touched = False
+        inputs, items, execution = live.inputs, live.items, live.execution
+        live.inputs, live.items = [], []
+        if execution is not None:
+            now = self.now(live)
+            try:
+                turn = execution.turn(now, inputs)
+            except Exception as error:  # whatever it is, the instance stops here, visibly, and no other one with it
+                self._held[live.instance_id] = items
+                self.park(live, *_diagnosis(error))
+                return
+            self.turns += 1
+            self.dropped += turn.dropped
+            if turn.events or live.problem or turn.continued is not None or turn.custom_status_changed:
+                self.recorder.turn(live, turn, now)
+                for _, due in turn.timers:
+                    self.expect_timer(due)
+        for item in items:
+            self.consume(item)
+
+    def now(self, live: Live) -> int:
+        """Time of a turn: the server's, but never before what the instance has seen."""
+        now = self._around.clock.now()
+        return now if now > live.updated_at else live.updated_at
+
+    def expect_timer(self, due: int) -> None:
+        if self.next_due is None or due < self.next_due:
+            self.next_due = due
+            self._around.timers_changed()
+
+    # -- opening and parking
+
+    def open(self, live: Live) -> ExecutionStarted | None:
+        """Give an instance its execution; the event that starts it, or None when the orchestrator is unknown here."""
+        live.execution = self._around.executor.open(live.name, live.version, live.instance_id, live.execution_id)
+        if live.execution is None:
+            self.park(live, "unknown-orchestrator", self._unknown(live))
+            return None
+        held = self.let_go(live)
+        if held:
+            self._take_later(held)
+        generation = generation_of(live.execution_id)
+        return ExecutionStarted(self.now(live), live.name, live.version, live.input, live.parent, generation)
+
+    def _unknown(self, live: Live) -> str:
+        version = f" version {live.version}" if live.version else ""
+        known = ", ".join(self._around.executor.names()) or "none"
+        return (
+            f"the owner of partition {self.number} has no orchestrator {live.name!r}{version} (it has: {known})."
+            " It goes on as soon as a worker that has it appears."
+        )
+
+    def park(self, live: Live, kind: str, message: str) -> None:
+        """Set an instance aside, visibly. What is sent to it stays in the inbox until it can go on."""
+        if live.execution is not None:
+            live.execution.close()
+            live.execution = None
+        self.parked[live.instance_id] = live.name if kind == "unknown-orchestrator" else ""
+        self._held.setdefault(live.instance_id, [])
+        reason = orjson.dumps({"kind": kind, "name": live.name, "version": live.version, "message": message})
+        log.warning("parked %s: %s", live.instance_id, message, extra={"instance_id": live.instance_id, "kind": kind})
+        if not live.exists or live.problem:
+            return
+        change = self.recorder.change(live)
+        if kind != "unknown-orchestrator":
+            self.recorder.set_status(live, change, SUSPENDED, self.now(live))
+        live.problem = True
+        change.fields["problem"] = reason
+        self.committer.open.parked[live.instance_id] = reason
+        self.committer.weigh(2, len(reason))
+
+    def unpark(self, live: Live) -> None:
+        """Try again: load the instance afresh, then give it what was held back."""
+        self._waiting[live.instance_id] = self.let_go(live)
+        self.spawn(self._reload(live.instance_id))
+
+    async def _reload(self, instance_id: str) -> None:
+        await self.committer.drain()
+        self._live.pop(instance_id, None)
+        await self._load([instance_id])
+
+    def let_go(self, live: Live) -> list[Item]:
+        """No longer parked or held; what was held back for it."""
+        self.parked.pop(live.instance_id, None)
+        return self._held.pop(live.instance_id, [])
+
+    def _take_later(self, items: list[Item]) -> None:
+        """Apply after what is being applied now."""
+        restarts = self._restarts
+        asyncio.get_running_loop().call_soon(lambda: self.take(items) if restarts == self._restarts else None)
+
+    def keep(self, live: Live) -> None:
+        """Hold an instance in memory (again)."""
+        self._live[live.instance_id] = live
+
+    def next_waiting(self, instance_id: str) -> list[Item]:
+        """What waits for something begun with LATER to finish, that message first."""
+        return self._waiting.pop(instance_id)
+
+    # -- loading and forgetting
+
+    async def _load(self, ids: list[str]) -> None:
+        restarts = self._restarts
+        found = await persist(lambda: self._around.store.load(self.lease, ids))
+        if restarts != self._restarts:
+            return
+        for instance_id, loaded in zip(ids, found, strict=True):
+            items = self._waiting.pop(instance_id, [])
+            live = self._live[instance_id] = self._revive(instance_id, loaded)
+            self.take(items)
+            if not live.unsaved and (live.ended or not live.exists):
+                self._live.pop(instance_id, None)
+        self._evict()
+
+    def _revive(self, instance_id: str, loaded: tuple[Record, list[bytes]] | None) -> Live:
+        """An instance as the store has it, its code brought to where its history ends."""
+        if loaded is None:
+            return Live(instance_id)
+        record, history = loaded
+        live = Live.loaded(record)
+        if live.ended or not record.events:
+            return live
+        live.execution = self._around.executor.open(live.name, live.version, instance_id, live.execution_id)
+        if live.execution is None:
+            self.park(live, "unknown-orchestrator", self._unknown(live))
+            return live
+        try:
+            if len(history) != record.events:
+                raise WireError(f"the history has {len(history)} events, its record says {record.events}")
+            live.execution.replay([wire.unpack_event(blob) for blob in history])
+        except Exception as error:
+            self.park(live, *_diagnosis(error))
+            return live
+        if live.problem:  # it was parked, and goes on with today's code
+            live.touched = True
+            self._touched.append(live)
+        return live
+
+    def _evict(self) -> None:
+        """Forget instances that have not been used for a while; each used one gets a second chance (the clock algorithm)."""
+        spare = len(self._live) - self._around.live_max
+        for _ in range(2 * len(self._live) if spare > 0 else 0):
+            instance_id = next(iter(self._live))
+            live = self._live.pop(instance_id)
+            if live.recent or live.unsaved or live.touched or instance_id in self._waiting:
+                live.recent = False
+                self._live[instance_id] = live
+                continue
+            if live.execution is not None:
+                live.execution.close()
+            spare -= 1
+            if spare <= 0:
+                return
+
+    # -- what became of commits
+
+    def _done(self, commit: Commit) -> None:
+        for change in commit.changes:
+            self._saved(change.instance_id)
+        for instance_id, _ in commit.purged:
+            self._saved(instance_id)
+        if self._firing:
+            self._firing.difference_update(commit.timers_remove)
+        if commit.outbox:
+            first, epoch = commit.outbox_first, self.lease.epoch
+            self._around.committed(
+                self.number,
+                [Outbound((epoch, first + k), target, blob) for k, (target, blob) in enumerate(commit.outbox)],
+            )
+        if len(self._live) > self._around.live_max:
+            self._evict()
+
+    def _saved(self, instance_id: str) -> None:
+        live = self._live.get(instance_id)
+        if live is None:
+            return
+        live.unsaved -= 1
+        if not live.unsaved and (live.ended or not live.exists):
+            del self._live[instance_id]
+
+    def _failed(self, error: Fenced | Refused) -> None:
+        if isinstance(error, Fenced):
+            self._around.lost(self.lease, error)
+        elif self.careful:
+            self._refusal = error
+        else:
+            log.warning("partition %d: a commit was refused, reading it afresh: %s", self.number, error)
+            self.careful = True
+            self.spawn(self._recover())
+
+    # -- taking over and recovering
+
+    async def take_over(self) -> None:
+        """Learn what the last owner left behind. Comes before the first read."""
+        parked = await persist(lambda: self._around.store.parked(self.number))
+        self._known_parked = set(parked)
+
+    async def _recover(self) -> None:
+        """Read the partition afresh and apply one message per commit; what is refused even so becomes a dead letter."""
+        self._reset()
+        store, after = self._around.store, "0"
+        while True:
+            cursors = {self.number: after}
+            found = await persist(lambda cursors=cursors: store.read_inboxes(cursors, 100, 0))  # type: ignore[misc]
+            if not found:
+                break
+            for entry in found[0][1]:
+                item = self._parse(entry)
+                if item is not None:
+                    await self._attempt(item, entry.blob)
+            after = found[0][1][-1].entry_id
+        members, _ = await persist(lambda: store.due(self.lease, 1_000))
+        for member in members:
+            timer = timer_member.parse(member)
+            if timer is not None:
+                await self._attempt((member, True, timer), member.encode())
+        self.careful = False
+        self.cursor, self.next_due = after, 0
+        self._around.timers_changed()
+
+    async def _attempt(self, item: Item, blob: bytes) -> None:
+        self._refusal = None
+        self.take([item])
+        await self.settle()
+        refusal = self._refusal
+        if refusal is None:
+            return
+        self._reset()
+        self.recorder.dead_letter(f"refused by the store: {refusal}", blob)
+        self.consume(item)
+        await self.committer.drain()
+
+    def _reset(self) -> None:
+        """Forget everything that is not in the store."""
+        self._restarts += 1
+        self.committer.discard()
+        for live in self._live.values():
+            if live.execution is not None:
+                live.execution.close()
+        for state in (self._live, self._waiting, self._held, self.parked, self._firing, self._touched):
+            state.clear()
+        self.cursor = "0"
+
+    def spawn(self, job: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the inbox; its end is awaited by `settle`."""
+        task = asyncio.get_running_loop().create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._job_done)
+
+    def _job_done(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        error = task.exception()
+        log.error("partition %d: %s", self.number, error, exc_info=error)
+        self._around.lost(self.lease, Fenced(f"gave up partition {self.number}: {error}"))
+
+    async def settle(self) -> None:
+        """Return once all that was taken has been applied and committed."""
+        me = asyncio.current_task()
+        while True:
+            jobs = [job for job in self._jobs if job is not me]
+            if jobs:
+                await asyncio.wait(jobs)
+            elif self.committer.idle:
+                return
+            else:
+                await self.committer.drain()
+
+    def close(self) -> None:
+        """Forget everything; the partition belongs to someone else now."""
+        for job in self._jobs:
+            job.cancel()
+        self._reset()
+
+
+def _diagnosis(error: Exception) -> tuple[str, str]:
+    """Kind and text of the reason for which an instance is parked."""
+    if isinstance(error, NonDeterminismError):
+        return "nondeterminism", str(error)
+    if isinstance(error, WireError):
+        return "corrupt-history", str(error)
+    log.error("a turn failed inside the engine", exc_info=error)
+    return "turn-failed", f"{type(error).__name__}: {error}"

@@ -1,0 +1,71 @@
+"""Runs one activity: input decoded, function called, outcome encoded. Never raises: whatever happens is an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from durastream.activity import ActivityContext
+from durastream.core.codec import Codec
+from durastream.core.definitions import ActivityDefinition
+from durastream.core.events import Failure
+from durastream.core.failure import failure_of
+from durastream.core.messages import ActivityItem, TaskResult
+
+log = logging.getLogger("durastream.worker.activity")
+
+_OWN_FRAMES = 2  # of the engine, above the user's function in a stack
+
+
+class Runner:
+    """Calls activity functions: coroutines on the loop, plain functions in threads."""
+
+    def __init__(self, codec: Codec, threads: int) -> None:
+        self._codec = codec
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="durastream-activity")
+
+    async def run(
+        self, definition: ActivityDefinition, item: ActivityItem, context: ActivityContext | None
+    ) -> TaskResult:
+        timeout_ms = item.timeout_ms
+        try:
+            if timeout_ms is None:
+                value = await self._call(definition, item, context)
+            else:
+                async with asyncio.timeout(timeout_ms / 1_000):
+                    value = await self._call(definition, item, context)
+            result = self._codec.encode(value, definition.result_title)
+        except TimeoutError as error:
+            failure = failure_of(error, skip=_OWN_FRAMES) if timeout_ms is None else _timed_out(item, context)
+            return self._failed(item, failure)
+        except Exception as error:
+            return self._failed(item, failure_of(error, skip=_OWN_FRAMES))
+        return TaskResult(item.instance_id, item.execution_id, item.task, result, None)
+
+    async def _call(self, definition: ActivityDefinition, item: ActivityItem, context: ActivityContext | None) -> Any:
+        value = self._codec.decode(item.input, definition.input_type) if definition.takes_input else None
+        arguments = definition.bind(value, context)
+        if definition.is_async:
+            return await definition.function(**arguments)
+        return await self._in_thread(definition.function, arguments)
+
+    def _in_thread(self, function: Callable[..., Any], arguments: dict[str, Any]) -> asyncio.Future[Any]:
+        inherited = contextvars.copy_context()
+        return asyncio.get_running_loop().run_in_executor(self._threads, lambda: inherited.run(function, **arguments))
+
+    @staticmethod
+    def _failed(item: ActivityItem, failure: Failure) -> TaskResult:
+        return TaskResult(item.instance_id, item.execution_id, item.task, None, failure)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _timed_out(item: ActivityItem, context: ActivityContext | None) -> Failure:
+    if context is not None:
+        context.cancel()  # a thread cannot be stopped; it can be told
+    return Failure("TimeoutError", f"activity {item.name!r} took longer than its timeout of {item.timeout_ms} ms")

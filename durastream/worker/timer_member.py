@@ -1,0 +1,54 @@
+"""Members of a partition's timer set: `kind \\n task \\n execution id \\n instance id`. The id is last: it may hold anything but
+control characters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class TimerDue(NamedTuple):
+    """A durable timer of an execution."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+
+
+class ScheduledStart(NamedTuple):
+    """An instance created with `start_at`."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+
+
+class Expiry(NamedTuple):
+    """The retention of an ended instance is over. `task` is its completion time, which a later execution does not share."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+
+
+TimerItem = TimerDue | ScheduledStart | Expiry
+_KINDS: dict[str, type[TimerDue] | type[ScheduledStart] | type[Expiry]] = {
+    "T": TimerDue,
+    "S": ScheduledStart,
+    "X": Expiry,
+}
+
+
+def timer(task: int, execution_id: str, instance_id: str) -> str:
+    return f"T\n{task}\n{execution_id}\n{instance_id}"
+
+
+def expiry(completed_at: int, execution_id: str, instance_id: str) -> str:
+    return f"X\n{completed_at}\n{execution_id}\n{instance_id}"
+
+
+def parse(member: str) -> TimerItem | None:
+    """None for what was written there by hand and is none of ours."""
+    parts = member.split("\n", 3)
+    if len(parts) != 4 or parts[0] not in _KINDS or not parts[1].isdigit():
+        return None
+    return _KINDS[parts[0]](parts[3], parts[2], int(parts[1]))
