@@ -62,7 +62,7 @@ def waiting(bench: Bench) -> Found:
         figures = [
             Figure(f"throughput with {count:,} waiting, against none", told["ratio"], "", "at least 0.9"),
             Figure("server memory of a waiting instance", told["dataset"] / count, "bytes"),
-            Figure("worker memory with all of them", (_rss(worker.pid) - rss) / 2**20, "MiB", "bounded: 20,000 kept"),
+            Figure("worker memory with all of them", (_rss(worker.pid) - rss) / 2**20, "MiB", "bounded: 64,000 kept"),
         ]
         cpu, commands = process_cpu_s(worker.pid), _commands(server)
         time.sleep(_IDLE_S)

@@ -168,6 +168,10 @@ class App:
     def orchestrator_names(self) -> list[str]:
         return sorted(self._orchestrators)
 
+    def orchestrator_versions(self) -> list[tuple[str, str | None]]:
+        """Name and version of each orchestrator."""
+        return [(name, version) for name in sorted(self._orchestrators) for version in self._orchestrators[name]]
+
     def activity_names(self) -> list[str]:
         return sorted(self._activities)
 
@@ -191,7 +195,6 @@ def _mark(function: Callable[..., Any], definition: ActivityDefinition | Orchest
     """Let the function be used in place of its name."""
     target: Any = getattr(function, "__func__", function)
     setattr(target, MARK, definition)
-    target.__durastream_name__ = definition.name
 
 
 def _local_names(function: Callable[..., Any], frame: FrameType) -> Mapping[str, Any]:

@@ -14,8 +14,9 @@ from durastream.core.agenda import Agenda
 from durastream.core.code import Code
 from durastream.core.codec import Codec
 from durastream.core.definitions import OrchestratorDefinition
-from durastream.core.events import Event
+from durastream.core.events import Event, TimerFired
 from durastream.core.inputs import INPUTS
+from durastream.core.leaves import TimerTask
 from durastream.core.recording import record
 from durastream.core.replaying import Replay, first_unlived
 from durastream.core.turn import MAX_DECISIONS, Turn
@@ -60,6 +61,8 @@ class Orchestration:
         agenda.running = True
         try:
             for event in inputs:
+                if event.__class__ is TimerFired:
+                    now = self._not_before_due(event.task)
                 stamped = event if event.at == now else event._replace(at=now)
                 if INPUTS[event.__class__](self, stamped):
                     turn.events.append(stamped)
@@ -70,6 +73,14 @@ class Orchestration:
             agenda.running = False
         record(self, turn)
         return turn
+
+    def _not_before_due(self, task: int) -> int:
+        """The time of a turn in which a timer fires: the server found it due, so its due time has come for the code too."""
+        agenda = self.agenda
+        timer = agenda.open.get(task)
+        if isinstance(timer, TimerTask) and timer._due > agenda.now:
+            agenda.now = timer._due
+        return agenda.now
 
     def replay(self, history: Sequence[Event]) -> None:
         """Bring a fresh execution to the state its history describes. Raises NonDeterminismError."""

@@ -146,8 +146,12 @@ def _resumed(run: Orchestration, event: ExecutionResumed) -> bool:
 
 
 def _carry(ending: object, event: ExecutionSuspended | ExecutionResumed) -> bool:
-    """Too late for this execution: it holds for the one that continues it, if there is one."""
+    """Too late for this execution: it holds for the one that continues it, if there is one and it changes anything."""
     if not isinstance(ending, ContinuedAsNew):
+        return False
+    before = [one for one in ending.carried if isinstance(one, (ExecutionSuspended, ExecutionResumed))]
+    suspended = bool(before) and isinstance(before[-1], ExecutionSuspended)
+    if suspended == isinstance(event, ExecutionSuspended):
         return False
     ending.carried.append(event)
     return True

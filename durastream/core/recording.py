@@ -59,7 +59,8 @@ def _ended(_agenda: Agenda, turn: Turn, _number: int, event: Any, _task: None) -
 
 
 def _continued(_agenda: Agenda, turn: Turn, _number: int, event: ContinuedAsNew, _task: None) -> None:
-    turn.continued = Continued(event.input, event.carried)
+    at = event.at  # the next execution records them anew
+    turn.continued = Continued(event.input, [one if one.at == at else one._replace(at=at) for one in event.carried])
 
 
 _DECISIONS: Final[dict[type, Callable[[Agenda, Turn, int, Any, Any], None]]] = {

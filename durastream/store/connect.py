@@ -188,6 +188,9 @@ def _option(name: str, text: str) -> Any:
 
 # ---------------------------------------------------------------- connecting
 
+_FAILURES: Final = (RedisError, OSError, RuntimeError)
+"""What connecting raises. RuntimeError comes from uvloop: a transport that was closed while it was written to."""
+
 
 async def dial(endpoint: Endpoint, *, client_name: str) -> Any:
     """A connected and authenticated connection of redis-py.
@@ -212,7 +215,7 @@ async def dial(endpoint: Endpoint, *, client_name: str) -> Any:
         await connection.connect()
     except BaseException as error:  # cancellation included: nothing may stay open
         await connection.disconnect(nowait=True)
-        if isinstance(error, (RedisError, OSError)):
+        if isinstance(error, _FAILURES):
             raise explain(endpoint, error) from error
         raise
     return connection
@@ -227,7 +230,7 @@ async def client_id(endpoint: Endpoint, connection: Any) -> int:
         return 0
     except BaseException as error:
         await connection.disconnect(nowait=True)
-        if isinstance(error, (RedisError, OSError)):
+        if isinstance(error, _FAILURES):
             raise explain(endpoint, error) from error
         raise
 

@@ -154,7 +154,10 @@ class Connection(asyncio.Protocol):
             data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
             self._outgoing.clear()
             self._outgoing_bytes = 0
-            self._transport.write(data)
+            try:
+                self._transport.write(data)
+            except RuntimeError as error:  # uvloop: closed already, and `connection_lost` is on its way
+                self.lose(f"the connection broke ({error})")
 
     # ---- what the transport tells
 

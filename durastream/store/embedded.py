@@ -285,7 +285,7 @@ def _serve_fake(port: int) -> None:
                 except ResponseError as error:
                     return SimpleError(str(error)) if str(error).split(" ")[0].isupper() else error
 
-            self.current_client.read_response = answer
+            setattr(self.current_client, "read_response", answer)  # noqa: B010 - no subclass can be put in
 
     server = TcpFakeServer((_HOST, port))
     server.RequestHandlerClass = Handler

@@ -72,6 +72,7 @@ class HubKeys:
     def __init__(self, hub: str, partitions: int) -> None:
         tag = f"ds:{{{hub}}}:"
         self.tag = tag
+        self.partitions_prefix = f"ds:{{{hub}:"  # what the tags of its partitions have in common
         self.settings = tag + "hub"
         self.workers = tag + "workers"
         self.about = tag + "about"

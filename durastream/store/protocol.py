@@ -51,6 +51,8 @@ class LeaseInfo(NamedTuple):
 
 
 class InboxEntry(NamedTuple):
+    """A message; or, with an empty blob, word that an instance was created that starts at `created_at`."""
+
     entry_id: str
     blob: bytes
     created_at: int  # ms for entries that a start script wrote, else 0
@@ -188,7 +190,8 @@ class ClientStore(Protocol):
         ...
 
     async def start(self, partition: int, batch: Sequence[NewInstance]) -> list[Started]:
-        """Create each instance that is absent and put its message into the inbox (or the timer set, with `start_at`).
+        """Create each instance that is absent and put its message into the inbox (or, with `start_at`, a member into the timer
+        set and word of it into the inbox).
 
         A repeated call answers `created=True` again: the execution id is the caller's token (the part before the dot).
         """
@@ -334,9 +337,14 @@ class WorkerStore(ClientStore, Protocol):
         """Give claimed entries back: (queue, entry id, queue to put it in)."""
         ...
 
-    async def reclaim(self, lease: Lease, live: Sequence[str], limit: int) -> list[Activity]:
-        """Put back what dead workers (consumers not in `live`) had claimed, counted as one more delivery; forget consumers
-        with nothing left. Returns those put back; the caller fails the ones that were delivered too often."""
+    async def claimants(self, partition: int) -> set[str]:
+        """Workers that are known to the activity streams of this partition. To be asked *before* the list of live workers: one
+        that heartbeats and claims in between would otherwise look dead."""
+        ...
+
+    async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
+        """Put back what these workers had claimed, counted as one more delivery, and forget those with nothing left. Returns
+        what was put back."""
         ...
 
     # -- ingress of the hub: one reader, fenced at each target

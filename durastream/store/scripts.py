@@ -45,5 +45,8 @@ async def run(connection: Connection, name: str, keys: Sequence[str], args: Sequ
     except ReplyError as error:
         if error.code != "NOSCRIPT":
             raise
-    await connection.call("SCRIPT", "LOAD", one.text)
-    return await connection.call(*command)
+    # By its text it runs even if the server forgets it again meanwhile; loaded, it is there for the next time.
+    loaded = connection.call("SCRIPT", "LOAD", one.text)
+    reply = await connection.call("EVAL", one.text, len(keys), *keys, *args)
+    await loaded
+    return reply

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from durastream.app import App
 from durastream.store.protocol import WorkerInfo
+from durastream.worker.sharing import known_as, told
 
 if TYPE_CHECKING:
     from durastream.worker.activities import Activities
@@ -23,17 +24,23 @@ class About:
     """The parts that stay the same are put together once."""
 
     def __init__(self, app: App, options: Options) -> None:
+        versions = app.orchestrator_versions()
+        self._runs = {known_as(name, version) for name, version in versions} | {name for name, _ in versions}
         self._fixed: dict[str, object] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started_at": time.time_ns() // 1_000_000,
             "orchestrators": app.orchestrator_names(),
+            "runs": sorted(self._runs),
             "activities": app.activity_names(),
             "queues": list(options.queues),
             "concurrency": options.concurrency,
         }
 
-    def describe(self, owned: Mapping[int, Partition], activities: Activities) -> dict[str, object]:
+    def describe(
+        self, owned: Mapping[int, Partition], activities: Activities, live: Iterable[WorkerInfo]
+    ) -> dict[str, object]:
+        """`live`: all workers, this one included."""
         running = sorted({one.item.name for one in list(activities.running.values())})[:_SHOWN]
         parked = {
             str(number): sorted({name for name in partition.parked.values() if name})
@@ -48,15 +55,21 @@ class About:
             "turns": sum(partition.turns for partition in owned.values()),
             "running": running,
             "parked": parked,
+            "kept": self._kept(owned, live),
             "split": sorted(activities.split),
         }
+
+    def _kept(self, owned: Mapping[int, Partition], live: Iterable[WorkerInfo]) -> dict[str, list[str]]:
+        """Partition → orchestrators that run in it and that not every worker has."""
+        rare = {key for worker in live for key in self._runs.difference(told(worker, "runs"))}
+        if not rare:
+            return {}
+        return {str(number): keys for number, partition in owned.items() if (keys := partition.runs(rare))}
 
 
 def split_queues(workers: Iterable[WorkerInfo]) -> set[str]:
     """Queues of activities that some worker lacked, as told by those who met them."""
     found: set[str] = set()
     for worker in workers:
-        told = worker.about.get("split")
-        if isinstance(told, list):
-            found |= {str(name) for name in told}
+        found.update(told(worker, "split"))
     return found

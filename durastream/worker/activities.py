@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from durastream.worker.runner import Runner
 log = logging.getLogger("durastream.worker.activities")
 
 BLOCK_MS = 2_000
+_CLAIM_ENDS_S = 1.0  # for a claim under way when the worker is stopped
 SPLIT = "/"  # between a queue and the name of an activity that not every reader of the queue has
 
 
@@ -55,6 +57,7 @@ class Activities:
         self.running: dict[tuple[int, str, str], Running] = {}
         self._freed = asyncio.Event()
         self._stopping = False
+        self._claiming: asyncio.Task[None] | None = None
         self.done = 0
 
     # -- claiming
@@ -81,6 +84,7 @@ class Activities:
         self._store.interrupt()
 
     async def run(self) -> None:
+        self._claiming = asyncio.current_task()
         backoff = Backoff()
         uncertain = True  # a reply may have been lost, also by an earlier process of this name
         while not self._stopping:
@@ -91,7 +95,7 @@ class Activities:
                 continue
             try:
                 if uncertain:
-                    claimed = await self._store.claimed(self._worker_id, self.queues)
+                    claimed = await self._claimed_before()
                     uncertain = False
                 else:
                     claimed = await self._store.claim_activities(self._worker_id, self.queues, free, BLOCK_MS)
@@ -102,6 +106,13 @@ class Activities:
             backoff.reset()
             for activity in claimed:
                 self._begin(activity)
+
+    async def _claimed_before(self) -> list[Activity]:
+        """What this worker has claimed and does not know of: neither running, nor done and about to be recorded."""
+        await self.completer.drain()
+        known = set(self.running)
+        claimed = await self._store.claimed(self._worker_id, self.queues)
+        return [one for one in claimed if (one.partition, one.queue, one.entry_id) not in known]
 
     def _begin(self, activity: Activity) -> None:
         key = (activity.partition, activity.queue, activity.entry_id)
@@ -174,8 +185,16 @@ class Activities:
 
     # -- stopping
 
+    async def _claims_end(self) -> None:
+        """Wait for a claim under way, which may bring more. It may be between two reads when it is interrupted: ask again."""
+        deadline = time.monotonic() + _CLAIM_ENDS_S
+        while self._claiming is not None and not self._claiming.done() and time.monotonic() < deadline:
+            self._store.interrupt()
+            await asyncio.wait([self._claiming], timeout=0.01)
+
     async def drain(self, grace_s: float) -> None:
         """Let what runs finish within `grace_s`, give the rest back, record every outcome."""
+        await self._claims_end()
         tasks = [one.task for one in self.running.values() if one.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
@@ -185,7 +204,11 @@ class Activities:
                 one.context.cancel()
             if one.task is not None:
                 one.task.cancel()
-        await self.completer.drain()
+        try:
+            async with asyncio.timeout(max(grace_s, 1.0)):
+                await self.completer.drain()
+        except TimeoutError:
+            log.warning("the store is away: outcomes of finished activities are not recorded; others will run them again")
         for one in left:
             activity = one.activity
             entry = (activity.queue, activity.entry_id, activity.queue)

@@ -1,25 +1,29 @@
-"""What operators do to instances: replace, restart, rewind, purge, and the end of one that has no running code."""
+"""What operators do to instances: replace, restart, purge, and the end of one without running code."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import orjson
 
 from durastream import wire
-from durastream.core.events import Event, ExecutionTerminated
-from durastream.core.messages import Purge, Restart, Rewind, Start, Terminate
-from durastream.core.status import FAILED, PENDING, RUNNING, TERMINATED
+from durastream.core.begun import begun
+from durastream.core.events import Event, ExecutionTerminated, Parent
+from durastream.core.messages import Purge, Restart, Start, Terminate
+from durastream.core.status import PENDING, TERMINATED
 from durastream.core.turn import Turn
-from durastream.errors import DurastreamError
+from durastream.errors import WireError
 from durastream.worker.backoff import persist
 from durastream.worker.live import Live
 from durastream.worker.recorder import creation_fields
 from durastream.worker.timer_member import Expiry
-from durastream.worker.verdicts import HOLD, Verdict
+from durastream.worker.verdicts import HOLD, LATER, Verdict
 
 if TYPE_CHECKING:
     from durastream.worker.partition import Partition
+
+log = logging.getLogger("durastream.worker")
 
 _HISTORY_PAGE = 1_000
 
@@ -36,9 +40,12 @@ def write_record(partition: Partition, live: Live) -> None:
     partition.committer.weigh(2, len(live.input or b""))
 
 
-def replace(partition: Partition, live: Live, message: Start) -> Event | Verdict:
+def replace(partition: Partition, live: Live, message: Start) -> Event | Verdict | None:
     """Put a new execution in the place of the one there is, ending that one first if it still runs."""
+    if live.execution is None and live.length and not live.ended:  # parked; the message is looked at again after that
+        return end_without_code(partition, live, Terminate(live.instance_id, "replaced", True, None))
     stop(partition, live)
+    partition.recorder.forget_timers(live)
     live.adopt(message)
     live.updated_at = partition.now(live)
     write_record(partition, live)
@@ -60,12 +67,15 @@ def stop(partition: Partition, live: Live) -> None:
 
 
 def restart(partition: Partition, live: Live, message: Restart) -> Event | Verdict | None:
+    if live.status == PENDING and live.execution_id == message.execution_id and live.execution is None:
+        return partition.open(live) or HOLD  # the last owner had no such orchestrator
     if not live.exists or not live.ended:
         state = f"is {live.status}" if live.exists else "does not exist"
         partition.recorder.acknowledge(
             message.ack, False, f"instance {live.instance_id!r} {state}; only an ended one restarts"
         )
         return None
+    partition.recorder.forget_timers(live)
     live.execution_id = message.execution_id
     live.updated_at = partition.now(live)
     write_record(partition, live)
@@ -80,8 +90,8 @@ def purge(partition: Partition, live: Live, message: Purge) -> None:
             message.ack, False, f"instance {live.instance_id!r} {state}; only an ended one is purged"
         )
         return
-    partition.recorder.acknowledge(message.ack, True)
     _remove(partition, live)
+    partition.recorder.acknowledge(message.ack, True)
 
 
 def expire(partition: Partition, live: Live, message: Expiry) -> None:
@@ -95,70 +105,56 @@ def _remove(partition: Partition, live: Live) -> None:
         partition.committer.seal()  # the change comes first, in a commit of its own
     assert live.status is not None
     partition.committer.open.purged.append((live.instance_id, live.status))
-    if live.completed_at is not None:
-        partition.recorder.forget_expiry(live)
+    partition.recorder.forget_timers(live)
     partition.committer.weigh(2, 0)
     live.exists, live.status, live.revision, live.length = False, None, None, 0
     live.unsaved += 1
 
 
-def end_without_code(partition: Partition, live: Live, message: Terminate) -> None:
-    """Terminate an instance that has not started, or whose code cannot run."""
-    now = partition.now(live)
-    reason = None if message.reason is None else orjson.dumps(message.reason)
-    turn = Turn(
-        live.length,
-        events=[ExecutionTerminated(now, message.reason, message.recursive)],
-        status=TERMINATED,
-        result=reason,
-    )
-    partition.recorder.turn(live, turn, now)
-    partition.let_go(live)
+def end_without_code(partition: Partition, live: Live, message: Terminate) -> Verdict | None:
+    """Terminate an instance that has not started, or whose code cannot run: its history tells what it has begun."""
+    if live.length == 0:
+        _end(partition, live, message, [])
+        return None
+    partition.spawn(_end_by_history(partition, live, message))
+    return LATER
 
 
-def rewind(partition: Partition, live: Live, message: Rewind) -> bool:
-    """Begin a rewind; True if it is under way. A parent's rewind starts the child afresh if it is gone."""
-    if not live.exists and message.start is not None:
-        partition.recorder.send(message.start)
-        return False
-    if live.status != FAILED:
-        state = f"is {live.status}" if live.exists else "does not exist"
-        partition.recorder.acknowledge(
-            message.ack, False, f"instance {live.instance_id!r} {state}; only a failed one is rewound"
-        )
-        return False
-    partition.spawn(_rewind(partition, live, message))
-    return True
-
-
-async def _rewind(partition: Partition, live: Live, message: Rewind) -> None:
-    history = await _history(partition, live)
-    (item, *later) = partition.next_waiting(live.instance_id)
-    now = partition.now(live)
+async def _end_by_history(partition: Partition, live: Live, message: Terminate) -> None:
     try:
-        rewound = partition.executor.rewind(
-            live.name, live.version, (live.instance_id, live.execution_id), history, now
-        )
-        execution = partition.executor.open(live.name, live.version, live.instance_id, live.execution_id)
-        assert execution is not None
-        execution.replay(rewound.history)
-    except (DurastreamError, LookupError) as error:
-        partition.recorder.acknowledge(message.ack, False, f"cannot rewind {live.instance_id!r}: {error}")
+        history = await history_of(partition, live)
+    except WireError as error:
+        log.warning("what %s has begun cannot be read, so it is not ended with it: %s", live.instance_id, error)
+        history = []
+    item, *later = partition.next_waiting(live.instance_id)
+    _end(partition, live, message, history)
+    if isinstance(item[2], Terminate):
+        partition.consume(item)
     else:
-        live.execution = execution
-        change = partition.recorder.change(live)
-        change.overwrite |= {number: wire.pack_event(event) for number, event in rewound.overwrite.items()}
-        change.fields |= {"failure": None, "completed_at": None}
-        partition.recorder.set_status(live, change, RUNNING, now)
-        partition.recorder.issue_again(live, rewound, message.reason)
-        partition.recorder.acknowledge(message.ack, True)
-        live.completed_at = None
-        partition.keep(live)
-    partition.consume(item)
+        later.insert(0, item)
     partition.take(later)
 
 
-async def _history(partition: Partition, live: Live) -> list[Event]:
+def _end(partition: Partition, live: Live, message: Terminate, history: list[Event]) -> None:
+    now, reason, left = partition.now(live), message.reason, begun(history)
+    turn = Turn(
+        live.length,
+        events=[ExecutionTerminated(now, reason, message.recursive)],
+        status=TERMINATED,
+        result=None if reason is None else orjson.dumps(reason),
+        timers_cancelled=left.timers,
+    )
+    if message.recursive:
+        for number, child in left.children:
+            turn.messages.append(Terminate(child, reason, True, Parent(live.instance_id, live.execution_id, number)))
+    partition.recorder.forget_timers(live)
+    partition.recorder.turn(live, turn, now)
+    for held in partition.let_go(live):
+        partition.consume(held)
+
+
+async def history_of(partition: Partition, live: Live) -> list[Event]:
+    """All of it, as the store has it. Raises WireError."""
     await partition.committer.drain()  # what is still on its way belongs to it
     blobs: list[bytes] = []
     for first in range(0, live.length, _HISTORY_PAGE):

@@ -19,14 +19,15 @@ _BYTES_MAX = 4 * 1024 * 1024
 
 
 class Committer:
-    """Owns the open commit. `done` hears of each applied commit; `failed` of the error that ended this ownership's order."""
+    """Owns the open commit. `done` hears of each applied commit, and whether it was still wanted or had been discarded while it
+    was on its way; `failed` of the error that ended this ownership's order."""
 
     def __init__(
         self,
         store: WorkerStore,
         lease: Lease,
         *,
-        done: Callable[[Commit], None],
+        done: Callable[[Commit, bool], None],
         failed: Callable[[Fenced | Refused], None],
     ) -> None:
         self._store = store
@@ -51,12 +52,15 @@ class Committer:
         """A whole commit waits behind the one in flight: read no more for now."""
         return len(self._sealed) > 1 or self._weight >= _WEIGHT_MAX // 2
 
+    @property
+    def full(self) -> bool:
+        return self._weight >= _WEIGHT_MAX or self._bytes >= _BYTES_MAX
+
     def weigh(self, things: int, size: int) -> None:
-        """Say that something was put into the open commit."""
+        """Say that something was put into the open commit. Who has put in all that belongs together seals it when it is
+        full: a turn, what it sends and the inputs it consumes are never spread over two commits."""
         self._weight += things
         self._bytes += size
-        if self._weight >= _WEIGHT_MAX or self._bytes >= _BYTES_MAX:
-            self.seal()
 
     def seal(self) -> None:
         """Close the open commit: what follows goes into the next one."""
@@ -87,8 +91,10 @@ class Committer:
                     self.seal()
                 commit = self._sealed[0]
                 await self._send(commit)
-                self._sealed.popleft()
-                self._done(commit)
+                wanted = bool(self._sealed) and self._sealed[0] is commit
+                if wanted:
+                    self._sealed.popleft()
+                self._done(commit, wanted)
             self._task = None
         except (Fenced, Refused) as error:
             self._task = None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 
+from durastream.errors import StoreError, StoreUnavailable
 from durastream.store.protocol import Outcome, WorkerStore
-from durastream.worker.backoff import persist
+from durastream.worker.backoff import Backoff
+
+log = logging.getLogger("durastream.worker.completer")
 
 _BATCH = 500
 
@@ -38,9 +42,24 @@ class Completer:
         try:
             while outcomes := self._waiting[partition][:_BATCH]:
                 del self._waiting[partition][:_BATCH]
-                await persist(lambda batch=outcomes: self._store.complete(partition, self._worker_id, batch))  # type: ignore[misc]
+                await self._record(partition, outcomes)
         finally:
             del self._sending[partition]
+
+    async def _record(self, partition: int, outcomes: list[Outcome]) -> None:
+        """Until it is done: nobody else knows of an outcome, and its claim is kept by the life of this worker."""
+        backoff, said = Backoff(), False
+        while True:
+            try:
+                await self._store.complete(partition, self._worker_id, outcomes)
+                return
+            except StoreUnavailable:
+                await backoff.pause()
+            except StoreError as error:
+                if not said:
+                    log.error("partition %d takes no outcomes, tried again until it does: %s", partition, error)
+                said = True
+                await backoff.pause()
 
     async def drain(self) -> None:
         self._flush()

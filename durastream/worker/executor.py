@@ -26,6 +26,10 @@ class Executor(Protocol):
         """What a rewind of a failed execution changes in its history."""
         ...
 
+    def version(self, name: str) -> str | None:
+        """The version of an instance that was started without one: None where the orchestrator has none either."""
+        ...
+
     def names(self) -> list[str]: ...
 
 
@@ -49,6 +53,10 @@ class PythonExecutor:
         if definition is None:
             raise LookupError(name)
         return rewind(definition, history, ids, codec=self._codec, now=now)
+
+    def version(self, name: str) -> str | None:
+        definition = self._app.find_orchestrator(name)
+        return None if definition is None else definition.version
 
     def names(self) -> list[str]:
         return self._app.orchestrator_names()

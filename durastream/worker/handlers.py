@@ -35,7 +35,7 @@ from durastream.core.messages import (
     Terminate,
 )
 from durastream.core.status import PENDING
-from durastream.worker import administration
+from durastream.worker import administration, rewinding
 from durastream.worker.live import Live
 from durastream.worker.timer_member import Expiry, ScheduledStart, TimerDue
 from durastream.worker.verdicts import HOLD, LATER, TURN, Verdict
@@ -66,6 +66,9 @@ def start(partition: Partition, live: Live, message: Start) -> Answer:
 def _create(partition: Partition, live: Live, message: Start) -> Answer:
     """No start script made the record: the first commit does (sub-orchestrations, replacements of what is gone)."""
     if message.created:
+        if live.unsaved:  # the purge of the last one of this id is on its way: look again after it
+            partition.look_again(live.instance_id)
+            return LATER
         return _drop(partition)  # made by a start script and purged since
     live.created_at = live.updated_at = partition.now(live)
     live.adopt(message)
@@ -130,8 +133,7 @@ def terminate(partition: Partition, live: Live, message: Terminate) -> Answer:
     if message.parent is not None and message.parent != live.parent:
         return _drop(partition)  # the id was taken by another instance meanwhile
     if live.execution is None:
-        administration.end_without_code(partition, live, message)
-        return None
+        return administration.end_without_code(partition, live, message)
     return ExecutionTerminated(partition.now(live), message.reason, message.recursive)
 
 
@@ -142,7 +144,7 @@ def go_on(partition: Partition, live: Live, message: Continue) -> Answer:
 
 
 def rewind(partition: Partition, live: Live, message: Rewind) -> Answer:
-    return LATER if administration.rewind(partition, live, message) else None
+    return rewinding.rewind(partition, live, message)
 
 
 def _held_or_dropped(partition: Partition, live: Live) -> Answer:
@@ -174,5 +176,5 @@ HANDLERS: dict[type, Callable[[Partition, Live, Any], Answer]] = {
     Expiry: administration.expire,
 }
 
-ALWAYS: frozenset[type] = frozenset((Resume, Terminate, Purge, Expiry))
+ALWAYS: frozenset[type] = frozenset((Start, ScheduledStart, Resume, Terminate, Rewind, Restart, Purge, Expiry))
 """Kinds that get through to an instance that is parked or has not started yet."""

@@ -49,7 +49,7 @@ class Options:
     concurrency: int = 256  # activities at once
     lease_s: float = 10.0
     grace_s: float = 10.0  # for running activities at shutdown
-    live_max: int = 20_000  # instances kept in memory
+    live_max: int = 64_000  # instances kept in memory
     deliveries_max: int = 5  # deaths of a worker that one activity may cause
 
 
@@ -76,6 +76,7 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._tick_now = asyncio.Event()
         self._stopping = False
+        self._gone = False
         self._rescue_at = 0.0
         self._rescued_with: list[str] = []
         self._failed = asyncio.Event()
@@ -109,33 +110,30 @@ class Host:
     async def start(self) -> None:
         """Begin: announce this worker, then take its share."""
         loop = asyncio.get_running_loop()
-        self._shared.about = self._about.describe(self.owned, self.activities)
-        threaded = self._open_store is not None
-
-        async def same_store() -> WorkerStore:
-            return self.store
-
+        self._shared.about = self._about.describe(self.owned, self.activities, self._shared.live)
         self._keeper = Keeper(
-            self._open_store or same_store,
             self._shared,
-            self.clock,
+            clock=self.clock,
             worker_id=self.options.worker_id,
             ttl_ms=int(self.options.lease_s * 1_000),
             changed=lambda: loop.call_soon_threadsafe(self._tick_now.set),
             lost=lambda leases: loop.call_soon_threadsafe(self._leases_gone, leases),
         )
         await self._keeper.beat(self.store)
-        if threaded:
-            self._keeper.start_thread()
+        if self._open_store is not None:
+            self._keeper.start_thread(self._open_store)
         else:
-            self._spawn(self._keeper.run())
+            self._spawn(self._keeper.run(self._same_store, close=False))
         self._pulse()
         for role in (self._fetcher.run(), self._timers.run(), self.activities.run(), self._ticks()):
             self._spawn(role)
 
+    async def _same_store(self) -> WorkerStore:
+        return self.store
+
     def _pulse(self) -> None:
         self._shared.progress_at = time.monotonic()
-        if not self._stopping:
+        if not self._gone:
             asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
 
     def _spawn(self, role: Coroutine[Any, Any, None]) -> None:
@@ -167,7 +165,8 @@ class Host:
         self._timers.stop()
         await asyncio.gather(*(self._hand_over(number) for number in list(self.owned)))
         await self._end_ingress()
-        self._keeper.stop()
+        await self._keeper.stop()
+        self._gone = True
         try:
             await self.store.leave(self.options.worker_id)
         except StoreUnavailable as error:
@@ -187,7 +186,9 @@ class Host:
                 await self._look_after()
             except StoreUnavailable as error:
                 log.debug("the store is away: %s", error)
-            self._shared.about = self._about.describe(self.owned, self.activities)
+            except StoreError as error:
+                log.error("looking after the partitions failed, and is tried again: %s", error)
+            self._shared.about = self._about.describe(self.owned, self.activities, self._shared.live)
             try:
                 async with asyncio.timeout(min(_TICK_S, self.options.lease_s / 4)):
                     await self._tick_now.wait()
@@ -212,15 +213,21 @@ class Host:
         try:
             ttl_ms = int(self.options.lease_s * 1_000)
             lease = await self.store.acquire(number, self.options.worker_id, secrets.token_hex(8), ttl_ms)
-            if lease is None or self._stopping:
+            if lease is None:
                 return
             partition, relay = Partition(lease, self._surroundings), Relay(self.store, lease)
             await partition.take_over()
             await relay.take_over()
+            if self._stopping:
+                relay.close()
+                await self.store.release(lease)
+                return
             self.owned[number], self._relays[number] = partition, relay
             self._publish()
             self._rescue_at = 0.0
             log.info("took over partition %d (epoch %d)", number, lease.epoch)
+        except Fenced as error:
+            log.warning("lost partition %d while taking it over: %s", number, error)
         finally:
             self._taking.discard(number)
 
@@ -315,13 +322,13 @@ class Host:
         if now >= self._rescue_at or live != self._rescued_with:
             self._rescue_at, self._rescued_with = now + _RESCUE_EVERY_S, live
             for partition in list(self.owned.values()):
-                await self._care_for(partition, live)
+                await self._care_for(partition)
         self.activities.read_also(about.split_queues(self._shared.live))
         await self.activities.notice_endings()
 
-    async def _care_for(self, partition: Partition, live: list[str]) -> None:
+    async def _care_for(self, partition: Partition) -> None:
         try:
-            rescued = await lifeline.rescue(self.store, partition.lease, live)
+            rescued = await lifeline.rescue(self.store, partition.lease, int(self.options.lease_s * 1_000))
             await self.store.tidy(partition.lease, _CLIENT_SILENT_MS)
         except Fenced as error:
             self._lost(partition.lease, error)

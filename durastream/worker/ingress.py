@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import orjson
 
 from durastream.core.ids import partition_of
-from durastream.errors import DurastreamError, Fenced, StoreUnavailable
+from durastream.errors import DurastreamError, Fenced, StoreError, StoreUnavailable
 from durastream.payload import Payloads
 from durastream.store.protocol import Lease, NewInstance, Started, WorkerStore
 from durastream.worker.backoff import Backoff, persist
 from durastream.worker.entries import Routed, parse_entry, reply_list
 
 log = logging.getLogger("durastream.worker.ingress")
+
+_Addressed: TypeAlias = "tuple[str, NewInstance | bytes]"  # entry id, and what it asks for
+_Answer: TypeAlias = "Started | StoreError | None"
 
 _COUNT = 200
 _BLOCK_MS = 2_000
@@ -53,12 +56,16 @@ class Ingress:
             while not self._stopping:
                 try:
                     entries = await self._store.read_ingress(self._cursor, _COUNT, _BLOCK_MS)
+                    if entries:
+                        await self._route(entries)
+                    backoff.reset()
                 except StoreUnavailable:
                     await backoff.pause()
-                    continue
-                backoff.reset()
-                if entries:
-                    await self._route(entries)
+                except Fenced:
+                    raise
+                except StoreError as error:
+                    log.error("the ingress stands still, and is tried again: %s", error)
+                    await backoff.pause()
         except Fenced:
             log.info("another worker routes the ingress now")
 
@@ -70,7 +77,7 @@ class Ingress:
         )
 
     async def _route(self, entries: list[tuple[str, dict[bytes, bytes]]]) -> None:
-        targets: defaultdict[int, list[tuple[str, NewInstance | bytes]]] = defaultdict(list)
+        targets: defaultdict[int, list[_Addressed]] = defaultdict(list)
         bad: list[_Bad] = []
         fields_of = dict(entries)
         for entry_id, fields in entries:
@@ -85,27 +92,27 @@ class Ingress:
         partitions = range(self._store.hub.partitions) if forget else list(targets)
         answers = await asyncio.gather(*(self._send(p, targets.get(p, []), forget) for p in partitions))
         for p, results in zip(partitions, answers, strict=True):
-            bad += self._conflicts(targets.get(p, []), results, fields_of)
+            bad += self._refused(targets.get(p, []), results, fields_of)
         await self._reject(bad)
         ids = [entry_id for entry_id, _ in entries]
         await persist(lambda: self._store.drop_ingress(ids))
         self._cursor, self._dropped = ids[-1], ids
 
-    async def _send(
-        self, partition: int, batch: list[tuple[str, NewInstance | bytes]], forget: list[str]
-    ) -> list[Started | None]:
-        return await persist(lambda: self._store.route(partition, self.lease, batch, forget))
+    async def _send(self, partition: int, batch: list[_Addressed], forget: list[str]) -> list[_Answer]:
+        """What became of each. A partition that takes nothing must not stop the stream for the others."""
+        try:
+            return list(await persist(lambda: self._store.route(partition, self.lease, batch, forget)))
+        except Fenced:
+            raise
+        except StoreError as error:
+            return [error if len(batch) == 1 else (await self._send(partition, [one], []))[0] for one in batch]
 
     @staticmethod
-    def _conflicts(
-        batch: list[tuple[str, NewInstance | bytes]],
-        results: list[Started | None],
-        fields_of: dict[str, dict[bytes, bytes]],
-    ) -> list[_Bad]:
+    def _refused(batch: list[_Addressed], answers: list[_Answer], fields_of: dict[str, dict[bytes, bytes]]) -> list[_Bad]:
         return [
-            _Bad(f"instance {result.instance_id!r} exists already ({result.status})", fields_of[entry_id])
-            for (entry_id, _), result in zip(batch, results, strict=True)
-            if result is not None and not result.created
+            _Bad(reason, fields_of[entry_id])
+            for (entry_id, _), answer in zip(batch, answers, strict=True)
+            if (reason := _reason(answer)) is not None
         ]
 
     async def _reject(self, bad: list[_Bad]) -> None:
@@ -118,8 +125,20 @@ class Ingress:
             for one in bad
             if (key := reply_list(one.fields)) is not None
         ]
-        if answers:
-            await persist(lambda: self._store.reply(answers))
+        for answer in answers:
+            try:
+                await persist(lambda answer=answer: self._store.reply([answer]))  # type: ignore[misc]
+            except StoreError as error:
+                log.warning("reply list %.80a takes no answer: %s", answer[0], error)
+
+
+def _reason(answer: _Answer) -> str | None:
+    """Why an entry had no effect; None when it had."""
+    if isinstance(answer, StoreError):
+        return f"the partition of this instance takes nothing: {answer}"
+    if answer is None or answer.created:
+        return None
+    return f"instance {answer.instance_id!r} exists already ({answer.status})"
 
 
 def _readable(fields: dict[bytes, bytes]) -> dict[str, str]:

@@ -20,8 +20,11 @@ from durastream.worker.clock import ServerClock
 
 log = logging.getLogger("durastream.worker.keeper")
 
+OpenStore = Callable[[], Awaitable[WorkerStore]]
+
 BLOCKED_WARN_S = 1.0
 BLOCKED_GIVE_UP_S = 60.0
+_STOP_S = 2.0  # longest wait for a heartbeat under way
 
 
 @dataclass
@@ -39,16 +42,14 @@ class Keeper:
 
     def __init__(
         self,
-        open_store: Callable[[], Awaitable[WorkerStore]],
         shared: Shared,
-        clock: ServerClock,
         *,
+        clock: ServerClock,
         worker_id: str,
         ttl_ms: int,
         changed: Callable[[], object],
         lost: Callable[[list[Lease]], object],
     ) -> None:
-        self._open_store = open_store
         self._shared = shared
         self._clock = clock
         self._worker_id = worker_id
@@ -56,33 +57,45 @@ class Keeper:
         self._changed = changed
         self._lost = lost
         self._beat_s = min(1.0, ttl_ms / 4_000)
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._wake: Callable[[], object] = _nothing
+        self._ended = threading.Event()
         self._warned = False
         self._renew_in = 0.0
 
-    def start_thread(self) -> threading.Thread:
-        thread = threading.Thread(target=lambda: asyncio.run(self.run()), name="durastream-keeper", daemon=True)
+    def start_thread(self, open_store: OpenStore) -> threading.Thread:
+        thread = threading.Thread(
+            target=lambda: asyncio.run(self.run(open_store)), name="durastream-keeper", daemon=True
+        )
         thread.start()
         return thread
 
-    def stop(self) -> None:
-        self._stopping.set()
+    async def stop(self) -> None:
+        """No heartbeat is sent once this returns: a late one would make the worker look alive after it has left."""
+        self._stopping = True
+        self._wake()
+        await asyncio.to_thread(self._ended.wait, _STOP_S)
 
-    async def run(self) -> None:
+    async def run(self, open_store: OpenStore, *, close: bool = True) -> None:
+        """Beat until stopped. `close`: whether the store is the keeper's own."""
         store: WorkerStore | None = None
-        while not self._stopping.is_set():
+        waker, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._wake = lambda: loop.call_soon_threadsafe(waker.set)
+        while not self._stopping:
             try:
                 if store is None:
-                    store = await self._open_store()
+                    store = await open_store()
                 if self._main_loop_turns():
                     await self.beat(store)
             except StoreUnavailable as error:
                 log.debug("heartbeat failed: %s", error)
-            except StoreError as error:
-                log.error("heartbeat failed: %s", error)
-            await asyncio.sleep(self._beat_s)
-        if store is not None:
+            except Exception as error:  # without heartbeats the worker would lose all it owns: try again
+                log.error("heartbeat failed: %s", error, exc_info=not isinstance(error, StoreError))
+            await _pause(waker, self._beat_s)
+        self._wake = _nothing
+        if store is not None and close:
             await store.close()
+        self._ended.set()
 
     async def beat(self, store: WorkerStore) -> None:
         """One heartbeat, and a renewal of all leases when a third of their time has gone."""
@@ -117,5 +130,17 @@ class Keeper:
         return silent_s < BLOCKED_GIVE_UP_S
 
 
+def _nothing() -> None:
+    """What wakes a keeper that does not run."""
+
+
+async def _pause(waker: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await waker.wait()
+    except TimeoutError:
+        return
+
+
 def _parked(workers: tuple[WorkerInfo, ...] | list[WorkerInfo]) -> list[object]:
-    return [one.about.get("parked") for one in workers]
+    return [(one.about.get("parked"), one.about.get("kept")) for one in workers]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,15 +20,16 @@ from durastream.core.events import Event, ExecutionStarted
 from durastream.core.ids import generation_of
 from durastream.core.messages import Start
 from durastream.core.status import SUSPENDED
-from durastream.errors import Fenced, NonDeterminismError, Refused, WireError
+from durastream.errors import Fenced, InvalidId, NonDeterminismError, Refused, WireError
 from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerStore
-from durastream.worker import handlers, timer_member
+from durastream.worker import admission, handlers, timer_member
 from durastream.worker.backoff import persist
 from durastream.worker.clock import ServerClock
 from durastream.worker.committer import Committer
 from durastream.worker.executor import Executor
 from durastream.worker.live import Item, Live
 from durastream.worker.recorder import Recorder
+from durastream.worker.sharing import known_as
 from durastream.worker.verdicts import HOLD, LATER, TURN
 
 log = logging.getLogger("durastream.worker.partition")
@@ -90,7 +91,12 @@ class Partition:
     @property
     def held(self) -> int:
         """Messages that stay in the inbox until their instance can take them."""
-        return sum(len(items) for items in self._held.values())
+        return sum(1 for items in self._held.values() for item in items if not item[1])
+
+    @property
+    def firing(self) -> int:
+        """Timers that are due and still in the set: on their way out of it, or of instances that cannot take them."""
+        return len(self._firing)
 
     # -- reading
 
@@ -110,9 +116,15 @@ class Partition:
         self.take(items)
 
     def _parse(self, entry: InboxEntry) -> Item | None:
+        if not entry.blob and entry.created_at:
+            self.expect_timer(entry.created_at)
+            self.committer.open.consumed.append(entry.entry_id)
+            self.committer.weigh(1, 0)
+            return None
         try:
             message = wire.unpack_message(entry.blob)
-        except WireError as error:
+            admission.check(message, self.number, self._around.store.hub)
+        except (WireError, InvalidId) as error:
             self.recorder.dead_letter(f"malformed message in inbox of partition {self.number}: {error}", entry.blob)
             self.committer.open.consumed.append(entry.entry_id)
             return None
@@ -126,6 +138,8 @@ class Partition:
 
     def fire(self, members: Sequence[str]) -> None:
         """Take due timers."""
+        if self.careful:
+            return  # asked for before; they are looked for again after the recovery
         items: list[Item] = []
         for member in members:
             if member in self._firing:
@@ -133,8 +147,9 @@ class Partition:
             self._firing.add(member)
             item = timer_member.parse(member)
             if item is None:
-                self.recorder.dead_letter(f"malformed timer in partition {self.number}", member.encode())
+                self.recorder.dead_letter(f"malformed timer in partition {self.number}", _bytes(member))
                 self.committer.open.timers_remove.append(member)
+                self.committer.weigh(1, 0)
             else:
                 items.append((member, True, item))
         self.take(items)
@@ -142,18 +157,26 @@ class Partition:
     def take(self, items: Sequence[Item]) -> None:
         """Apply what can be applied now, run the turns, and send the commit."""
         missing: list[str] = []
-        for item in items:
-            instance_id = item[2].instance_id
-            if instance_id in self._waiting:
-                self._waiting[instance_id].append(item)
-                continue
-            live = self._live.get(instance_id)
-            if live is not None:
-                self._apply(live, item)
-            else:
-                self._waiting[instance_id] = [item]
-                missing.append(instance_id)
-        self._run_turns()
+        try:
+            for item in items:
+                instance_id = item[2].instance_id
+                if instance_id in self._waiting:
+                    self._waiting[instance_id].append(item)
+                    continue
+                live = self._live.get(instance_id)
+                if live is not None:
+                    self._apply(live, item)
+                    if self.committer.full:
+                        self._run_turns()
+                else:
+                    self._waiting[instance_id] = [item]
+                    missing.append(instance_id)
+            self._run_turns()
+        except Exception as error:
+            # A message that the engine cannot handle must not stop the worker, nor come back for ever.
+            log.error("partition %d: a message could not be handled", self.number, exc_info=error)
+            self._failed(Refused(f"{type(error).__name__}: {error}"))
+            return
         if missing:
             self.spawn(self._load(missing))
         self.committer.flush()
@@ -192,6 +215,8 @@ class Partition:
         touched, self._touched = self._touched, []
         for live in touched:
             self.run_turn(live)
+            if self.committer.full:
+                self.committer.seal()
 
     def run_turn(self, live: Live) -> None:
         """Make one turn of the inputs gathered for an instance."""
@@ -208,10 +233,9 @@ class Partition:
                 return
             self.turns += 1
             self.dropped += turn.dropped
-            if turn.events or live.problem or turn.continued is not None or turn.custom_status_changed:
+            changed = turn.events or turn.custom_status_changed or turn.status != live.status
+            if changed or live.problem or turn.continued is not None:
                 self.recorder.turn(live, turn, now)
-                for _, due in turn.timers:
-                    self.expect_timer(due)
         for item in items:
             self.consume(item)
 
@@ -233,11 +257,24 @@ class Partition:
         if live.execution is None:
             self.park(live, "unknown-orchestrator", self._unknown(live))
             return None
+        if live.version is None:
+            self._settle_version(live)
         held = self.let_go(live)
         if held:
             self._take_later(held)
         generation = generation_of(live.execution_id)
         return ExecutionStarted(self.now(live), live.name, live.version, live.input, live.parent, generation)
+
+    def _settle_version(self, live: Live) -> None:
+        """An instance keeps the version it begins with, also when it was started without saying which."""
+        live.version = self._around.executor.version(live.name)
+        if live.version is not None:
+            self.recorder.change(live).fields["version"] = live.version
+
+    def runs(self, among: Set[str]) -> list[str]:
+        """Of which of these orchestrators (see `sharing.known_as`) there are executions in memory."""
+        found = {known_as(live.name, live.version) for live in self._live.values() if live.execution is not None}
+        return sorted(found & among)
 
     def _unknown(self, live: Live) -> str:
         version = f" version {live.version}" if live.version else ""
@@ -252,7 +289,7 @@ class Partition:
         if live.execution is not None:
             live.execution.close()
             live.execution = None
-        self.parked[live.instance_id] = live.name if kind == "unknown-orchestrator" else ""
+        self.parked[live.instance_id] = known_as(live.name, live.version) if kind == "unknown-orchestrator" else ""
         self._held.setdefault(live.instance_id, [])
         reason = orjson.dumps({"kind": kind, "name": live.name, "version": live.version, "message": message})
         log.warning("parked %s: %s", live.instance_id, message, extra={"instance_id": live.instance_id, "kind": kind})
@@ -269,7 +306,11 @@ class Partition:
     def unpark(self, live: Live) -> None:
         """Try again: load the instance afresh, then give it what was held back."""
         self._waiting[live.instance_id] = self.let_go(live)
-        self.spawn(self._reload(live.instance_id))
+        self.look_again(live.instance_id)
+
+    def look_again(self, instance_id: str) -> None:
+        """Load an instance afresh once everything decided so far is in the store. What comes for it waits."""
+        self.spawn(self._reload(instance_id))
 
     async def _reload(self, instance_id: str) -> None:
         await self.committer.drain()
@@ -351,13 +392,16 @@ class Partition:
 
     # -- what became of commits
 
-    def _done(self, commit: Commit) -> None:
-        for change in commit.changes:
-            self._saved(change.instance_id)
-        for instance_id, _ in commit.purged:
-            self._saved(instance_id)
-        if self._firing:
-            self._firing.difference_update(commit.timers_remove)
+    def _done(self, commit: Commit, wanted: bool) -> None:
+        if wanted:  # else what is in memory was read after a reset, and knows nothing of it
+            for change in commit.changes:
+                self._saved(change.instance_id)
+            for instance_id, _ in commit.purged:
+                self._saved(instance_id)
+            if self._firing:
+                self._firing.difference_update(commit.timers_remove)
+        if commit.timers_add:  # looked for any earlier, one that is due already would not have been in the set
+            self.expect_timer(min(commit.timers_add)[0])
         if commit.outbox:
             first, epoch = commit.outbox_first, self.lease.epoch
             self._around.committed(
@@ -377,12 +421,15 @@ class Partition:
 
     def _failed(self, error: Fenced | Refused) -> None:
         if isinstance(error, Fenced):
+            self.committer.discard()
             self._around.lost(self.lease, error)
         elif self.careful:
+            self.committer.discard()
             self._refusal = error
         else:
             log.warning("partition %d: a commit was refused, reading it afresh: %s", self.number, error)
             self.careful = True
+            self._reset()
             self.spawn(self._recover())
 
     # -- taking over and recovering
@@ -394,7 +441,7 @@ class Partition:
 
     async def _recover(self) -> None:
         """Read the partition afresh and apply one message per commit; what is refused even so becomes a dead letter."""
-        self._reset()
+        await self.committer.drain()  # the commit in flight was none of those that were discarded
         store, after = self._around.store, "0"
         while True:
             cursors = {self.number: after}
@@ -410,7 +457,7 @@ class Partition:
         for member in members:
             timer = timer_member.parse(member)
             if timer is not None:
-                await self._attempt((member, True, timer), member.encode())
+                await self._attempt((member, True, timer), _bytes(member))
         self.careful = False
         self.cursor, self.next_due = after, 0
         self._around.timers_changed()
@@ -431,6 +478,9 @@ class Partition:
         """Forget everything that is not in the store."""
         self._restarts += 1
         self.committer.discard()
+        for job in self._jobs:
+            if job is not asyncio.current_task():
+                job.cancel()
         for live in self._live.values():
             if live.execution is not None:
                 live.execution.close()
@@ -466,8 +516,6 @@ class Partition:
 
     def close(self) -> None:
         """Forget everything; the partition belongs to someone else now."""
-        for job in self._jobs:
-            job.cancel()
         self._reset()
 
 
@@ -479,3 +527,8 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
         return "corrupt-history", str(error)
     log.error("a turn failed inside the engine", exc_info=error)
     return "turn-failed", f"{type(error).__name__}: {error}"
+
+
+def _bytes(member: str) -> bytes:
+    """A timer member as it stands in the store, whatever somebody wrote there by hand."""
+    return member.encode("utf-8", "surrogateescape")

@@ -10,7 +10,7 @@ from durastream.core.events import Event, ExecutionStarted, Failure, Json, TurnS
 from durastream.core.ids import generation_of, next_execution_id, partition_of
 from durastream.core.messages import ActivityItem, ChildResult, Continue, Message, Rewind
 from durastream.core.rewind import Rewound
-from durastream.core.status import COMPLETED, FAILED, RUNNING, TERMINAL, Status
+from durastream.core.status import COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, Status
 from durastream.core.turn import Turn
 from durastream.notices import failure_to_json, pack_ack, pack_end
 from durastream.store.protocol import InstanceChange
@@ -131,9 +131,12 @@ class Recorder:
             live.execution.replay(events)
 
     def _end(self, live: Live, change: InstanceChange, turn: Turn, now: int) -> None:
-        failure = _json(turn.failure)
         live.completed_at = live.updated_at
-        change.fields |= {"completed_at": live.updated_at, "output": turn.result, "failure": failure}
+        change.fields["completed_at"] = live.updated_at
+        if turn.result is not None:
+            change.fields["output"] = turn.result
+        if turn.failure is not None:
+            change.fields["failure"] = _json(turn.failure)
         self.tell(live, turn.status, turn.result, turn.failure)
         if live.execution is not None:
             live.execution.close()
@@ -151,10 +154,13 @@ class Recorder:
             self.send(Rewind(start.instance_id, reason, None, start))
         self.send(Continue(live.instance_id, live.execution_id))
 
-    def forget_expiry(self, live: Live) -> None:
-        assert live.completed_at is not None
-        member = timer_member.expiry(live.completed_at, live.execution_id, live.instance_id)
-        self._committer.open.timers_remove.append(member)
+    def forget_timers(self, live: Live) -> None:
+        """What waits for an execution that is over, or for one that has not begun: neither shall happen any more."""
+        remove = self._committer.open.timers_remove
+        if live.completed_at is not None:
+            remove.append(timer_member.expiry(live.completed_at, live.execution_id, live.instance_id))
+        elif live.status == PENDING:
+            remove.append(timer_member.scheduled_start(live.execution_id, live.instance_id))
 
     # -- the world outside
 

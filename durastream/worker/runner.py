@@ -31,19 +31,20 @@ class Runner:
     async def run(
         self, definition: ActivityDefinition, item: ActivityItem, context: ActivityContext | None
     ) -> TaskResult:
-        timeout_ms = item.timeout_ms
+        limit = None if item.timeout_ms is None else asyncio.timeout(item.timeout_ms / 1_000)
         try:
-            if timeout_ms is None:
+            if limit is None:
                 value = await self._call(definition, item, context)
             else:
-                async with asyncio.timeout(timeout_ms / 1_000):
+                async with limit:
                     value = await self._call(definition, item, context)
             result = self._codec.encode(value, definition.result_title)
-        except TimeoutError as error:
-            failure = failure_of(error, skip=_OWN_FRAMES) if timeout_ms is None else _timed_out(item, context)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_given_up():
+                raise
+            overdue = isinstance(error, TimeoutError) and limit is not None and limit.expired()
+            failure = _timed_out(item, context) if overdue else failure_of(error, skip=_OWN_FRAMES)
             return self._failed(item, failure)
-        except Exception as error:
-            return self._failed(item, failure_of(error, skip=_OWN_FRAMES))
         return TaskResult(item.instance_id, item.execution_id, item.task, result, None)
 
     async def _call(self, definition: ActivityDefinition, item: ActivityItem, context: ActivityContext | None) -> Any:
@@ -55,7 +56,7 @@ class Runner:
 
     def _in_thread(self, function: Callable[..., Any], arguments: dict[str, Any]) -> asyncio.Future[Any]:
         inherited = contextvars.copy_context()
-        return asyncio.get_running_loop().run_in_executor(self._threads, lambda: inherited.run(function, **arguments))
+        return asyncio.get_running_loop().run_in_executor(self._threads, _in_context, inherited, function, arguments)
 
     @staticmethod
     def _failed(item: ActivityItem, failure: Failure) -> TaskResult:
@@ -69,3 +70,16 @@ def _timed_out(item: ActivityItem, context: ActivityContext | None) -> Failure:
     if context is not None:
         context.cancel()  # a thread cannot be stopped; it can be told
     return Failure("TimeoutError", f"activity {item.name!r} took longer than its timeout of {item.timeout_ms} ms")
+
+
+def _in_context(inherited: contextvars.Context, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    try:
+        return inherited.run(function, **arguments)
+    except StopIteration as error:  # no future takes it: who waits would wait for ever (Python 3.11)
+        raise RuntimeError("the activity raised StopIteration") from error
+
+
+def _is_given_up() -> bool:
+    """Whether the worker cancels the activity, rather than user code having been cancelled by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,8 +1,8 @@
 """Which worker should own which partition: rendezvous hashing over the live workers.
 
 Every worker computes the same answer from the same list, and a worker that comes or goes moves only its own share
-(Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998). Partitions in which instances wait for an
-orchestrator that their owner lacks go to a worker that has it, as long as they wait.
+(Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998). A partition in which instances wait for an
+orchestrator that their owner lacks goes to a worker that has it, and stays with such a worker as long as they run there.
 """
 
 from __future__ import annotations
@@ -13,32 +13,58 @@ from collections.abc import Mapping, Sequence
 from durastream.store.protocol import WorkerInfo
 
 
-def _weight(worker_id: str, partition: int) -> bytes:
-    return hashlib.blake2b(f"{worker_id}|{partition}".encode(), digest_size=8).digest()
+def known_as(name: str, version: str | None) -> str:
+    """An orchestrator as workers tell each other of it. Names hold no control characters."""
+    return name if version is None else f"{name}\n{version}"
+
+
+def told(worker: WorkerInfo, what: str) -> list[str]:
+    """A list of names that a worker tells of itself; [] where it tells none."""
+    names = worker.about.get(what)
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def desired_owners(workers: Sequence[WorkerInfo], partitions: int) -> list[str | None]:
     """Worker id per partition; None where no worker lives."""
-    wanted = _wanted_names(workers)
-    return [_owner(workers, partition, wanted.get(partition, ())) for partition in range(partitions)]
+    waited_for, running = _told_of(workers, "parked"), _told_of(workers, "kept")
+    room = {one.worker_id: -(-partitions // len(workers)) for one in workers}
+    owners: list[str | None] = []
+    for partition in range(partitions):
+        owner = _owner(workers, partition, (waited_for.get(partition, []), running.get(partition, [])), room)
+        owners.append(owner)
+        if owner is not None:
+            room[owner] -= 1
+    return owners
 
 
-def _wanted_names(workers: Sequence[WorkerInfo]) -> dict[int, Sequence[str]]:
-    """Partition → orchestrators that instances in it wait for, as their owners tell."""
-    wanted: dict[int, Sequence[str]] = {}
+def _told_of(workers: Sequence[WorkerInfo], what: str) -> dict[int, list[str]]:
+    """Partition → orchestrators, as owners tell of it."""
+    found: dict[int, list[str]] = {}
     for worker in workers:
-        told = worker.about.get("parked")
-        if isinstance(told, Mapping):
-            wanted |= {int(partition): names for partition, names in told.items()}
-    return wanted
+        names = worker.about.get(what)
+        if isinstance(names, Mapping):
+            for partition, some in names.items():
+                found.setdefault(int(partition), []).extend(some)
+    return found
 
 
-def _owner(workers: Sequence[WorkerInfo], partition: int, wanted: Sequence[str]) -> str | None:
-    able = [worker for worker in workers if _knows(worker, wanted)] if wanted else []
-    ids = [worker.worker_id for worker in able or workers]
-    return max(ids, key=lambda worker_id: _weight(worker_id, partition), default=None)
+def _owner(
+    workers: Sequence[WorkerInfo], partition: int, wishes: Sequence[list[str]], room: Mapping[str, int]
+) -> str | None:
+    """`wishes`: orchestrators that the owner should have, the more urgent first. One that no worker has counts for nothing.
+
+    Among those able the highest weight wins, as long as it has room: shares differ by little (bounded loads, after Mirrokni,
+    Thorup and Zadimoghaddam, 2016).
+    """
+    groups = ([one for one in workers if not _runs(one).isdisjoint(wanted)] for wanted in wishes)
+    able = next((group for group in groups if group), workers)
+    free = [one for one in able if room[one.worker_id] > 0] or able
+    return max((one.worker_id for one in free), key=lambda worker_id: _weight(worker_id, partition), default=None)
 
 
-def _knows(worker: WorkerInfo, names: Sequence[str]) -> bool:
-    known = worker.about.get("orchestrators")
-    return isinstance(known, Sequence) and any(name in known for name in names)
+def _runs(worker: WorkerInfo) -> set[str]:
+    return set(told(worker, "runs"))
+
+
+def _weight(worker_id: str, partition: int) -> bytes:
+    return hashlib.blake2b(f"{worker_id}|{partition}".encode(), digest_size=8).digest()

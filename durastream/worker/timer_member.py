@@ -3,7 +3,13 @@ control characters."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
+
+from durastream.core.ids import check_instance_id
+from durastream.errors import InvalidId
+
+_NUMBER: Final = re.compile("[0-9]{1,15}")
 
 
 class TimerDue(NamedTuple):
@@ -42,6 +48,11 @@ def timer(task: int, execution_id: str, instance_id: str) -> str:
     return f"T\n{task}\n{execution_id}\n{instance_id}"
 
 
+def scheduled_start(execution_id: str, instance_id: str) -> str:
+    """As the start script writes it (`lua/_create.lua`)."""
+    return f"S\n0\n{execution_id}\n{instance_id}"
+
+
 def expiry(completed_at: int, execution_id: str, instance_id: str) -> str:
     return f"X\n{completed_at}\n{execution_id}\n{instance_id}"
 
@@ -49,6 +60,10 @@ def expiry(completed_at: int, execution_id: str, instance_id: str) -> str:
 def parse(member: str) -> TimerItem | None:
     """None for what was written there by hand and is none of ours."""
     parts = member.split("\n", 3)
-    if len(parts) != 4 or parts[0] not in _KINDS or not parts[1].isdigit():
+    if len(parts) != 4 or parts[0] not in _KINDS or not _NUMBER.fullmatch(parts[1]):
+        return None
+    try:
+        check_instance_id(parts[3])
+    except InvalidId:
         return None
     return _KINDS[parts[0]](parts[3], parts[2], int(parts[1]))

@@ -52,8 +52,9 @@ class Timers:
         if due_at is None or due_at > self._clock.now() or partition.careful:
             return
         partition.next_due = None
+        limit = _LIMIT + partition.firing  # those come again, first
         try:
-            members, following = await self._store.due(partition.lease, _LIMIT)
+            members, following = await self._store.due(partition.lease, limit)
         except Fenced:
             return  # whoever owns it now looks at its timers
         except StoreUnavailable:
@@ -61,12 +62,12 @@ class Timers:
             raise
         if members:
             partition.fire(members)
-            following = self._clock.now() + _LOOK_AGAIN_MS if len(members) == _LIMIT else following
+            following = self._clock.now() + _LOOK_AGAIN_MS if len(members) == limit else following
         if following is not None and (partition.next_due is None or following < partition.next_due):
             partition.next_due = following
 
     async def _until_next(self) -> None:
-        known = [one.next_due for one in self._owned.values() if one.next_due is not None]
+        known = [one.next_due for one in self._owned.values() if one.next_due is not None and not one.careful]
         pause_s = min((min(known) - self._clock.now() + 1) / 1_000, _LONGEST_S) if known else _LONGEST_S
         try:
             async with asyncio.timeout(max(pause_s, 0.001)):

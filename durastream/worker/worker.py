@@ -51,7 +51,7 @@ class Worker:
         lease: float = 10.0,
         grace: float = 10.0,
         name: str | None = None,
-        live_max: int = 20_000,
+        live_max: int = 64_000,
         deliveries_max: int = 5,
     ) -> None:
         if lease < 0.2 or concurrency < 1 or not queues:
@@ -161,9 +161,9 @@ class Worker:
         leases = await host.store.leases()
         if any(one.owner is None for one in leases) or host.activities.running:
             return False
-        held = host.held
-        waiting = sum(one.backlog + one.outbox + one.activities for one in leases)
-        return waiting <= held and not await host.store.read_ingress("0", 1, 0)
+        # Activities that still wait are none this worker could have claimed.
+        waiting = sum(one.backlog + one.outbox for one in leases)
+        return waiting <= host.held and not await host.store.read_ingress("0", 1, 0)
 
 
 def _tune_garbage_collection() -> None:

@@ -123,7 +123,8 @@ class FakeWorker:
         while True:
             for partition, entries in await self._store.read_inboxes(self._cursors, 100, 50):
                 for entry in entries:
-                    await self._carry_out(partition, entry)
+                    if entry.blob:  # else word of a scheduled start
+                        await self._carry_out(partition, entry)
                 self._cursors[partition] = entries[-1].entry_id
 
     async def _carry_out(self, partition: int, entry: InboxEntry) -> None:

@@ -78,8 +78,9 @@ class Play:
         parent: Parent | None = None,
         version: str | None = None,
         start: bool = True,
+        name: str | None = None,
     ) -> None:
-        self.definition = define(function)
+        self.definition = define(function, name)
         self.instance_id = instance_id
         self.execution_id = "tok.0"
         self.max_decisions = max_decisions
@@ -191,5 +192,3 @@ RESUME = ExecutionResumed(0, None)
 
 def terminate(*, recursive: bool = False, reason: str | None = "no stock") -> ExecutionTerminated:
     return ExecutionTerminated(0, reason, recursive)
-
-

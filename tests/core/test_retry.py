@@ -36,11 +36,10 @@ def test_no_attempt_starts_after_the_timeout() -> None:
 
 
 def test_what_is_not_retried() -> None:
-    retryable = {"max_attempts": 3}
     assert RetryPolicy(3).pause_ms(FAILURE._replace(non_retryable=True), 1, elapsed_ms=0) is None
-    assert RetryPolicy(**retryable, non_retryable=[ValueError]).pause_ms(FAILURE, 1, elapsed_ms=0) is None
-    assert RetryPolicy(**retryable, non_retryable=["ValueError"]).pause_ms(FAILURE, 1, elapsed_ms=0) is None
-    assert RetryPolicy(**retryable, non_retryable=["Other", KeyError]).pause_ms(FAILURE, 1, elapsed_ms=0) == 1_000
+    assert RetryPolicy(3, non_retryable=[ValueError]).pause_ms(FAILURE, 1, elapsed_ms=0) is None
+    assert RetryPolicy(3, non_retryable=["ValueError"]).pause_ms(FAILURE, 1, elapsed_ms=0) is None
+    assert RetryPolicy(3, non_retryable=["Other", KeyError]).pause_ms(FAILURE, 1, elapsed_ms=0) == 1_000
     policy = RetryPolicy(3, retry_if=lambda failure: failure.message == "transient")
     assert policy.pause_ms(FAILURE, 1, elapsed_ms=0) is None
     assert policy.pause_ms(FAILURE._replace(message="transient"), 1, elapsed_ms=0) == 1_000

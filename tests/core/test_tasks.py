@@ -149,7 +149,7 @@ def test_combinations_take_tasks_only() -> None:
 
 
 def test_awaiting_a_done_task_does_not_yield() -> None:
-    done = Settled("value")
+    done: Task[str] = Settled("value")
     with pytest.raises(StopIteration) as stop:
         done.__await__().send(None)
     assert stop.value.value == "value"
@@ -197,7 +197,7 @@ def test_a_cancelled_timer_is_removed() -> None:
         armed, never = ctx.create_timer(10), ctx.create_timer(20)
         never.cancel()
         await ctx.wait_for_external_event("x")
-        again = [armed.cancel(), armed.cancel(), armed.done]
+        again: list[object] = [armed.cancel(), armed.cancel(), armed.done]
         try:
             await armed
         except TaskCancelled as error:

@@ -145,7 +145,7 @@ async def _next(heard: object) -> object:
 
 async def test_a_cancelled_read_leaves_nothing_behind(server: MemoryServer, store: MemoryStore) -> None:
     claim = asyncio.create_task(store.claim_activities("w", ["default"], 1, 60_000))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # time must pass: the claim is blocked by then
     claim.cancel()
     with pytest.raises(asyncio.CancelledError):
         await claim

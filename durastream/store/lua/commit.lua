@@ -8,8 +8,8 @@
 --         (keys are given as positions in KEYS)
 -- Returns 1 applied, 0 applied before
 -- Errors  FENCED; REFUSED with what differs. Checks come first: nothing is written when it refuses.
---         The first write is one that memory pressure refuses, and one whose own refusal (an XADD id that is too low)
---         refuses the whole: streams come first among the operations.
+--         The first write is one that memory pressure refuses. Streams come first among the operations: an XADD may be
+--         refused even so, and can be taken back.
 
 local call = redis.call
 local held = call('HMGET', KEYS[1], 'epoch', 'nonce', 'seq')
@@ -50,16 +50,25 @@ at = at + 2 * tonumber(ARGV[at]) + 1
 local notices, first_notice = tonumber(ARGV[at]), at + 1
 at = first_notice + 3 * notices
 local last = #ARGV
-local numbered = ARGV[at] ~= 'XADD'
-if numbered then call('HSET', KEYS[1], 'seq', ARGV[3]) end
+-- A stream may refuse an id (used up, or ours is too low): then those added before it are taken back, and nothing has happened.
+local added = {}
+while ARGV[at] == 'XADD' do
+  local key, count = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
+  local id = redis.pcall('XADD', key, unpack(ARGV, at + 3, at + 2 + count))
+  if type(id) == 'table' then
+    for k = 1, #added, 2 do call('XDEL', added[k], added[k + 1]) end
+    if string.sub(id.err, 1, 4) ~= 'ERR ' then return id end
+    return redis.error_reply('REFUSED ' .. key .. ' takes nothing: ' .. id.err)
+  end
+  added[#added + 1] = key
+  added[#added + 1] = id
+  at = at + 3 + count
+end
+call('HSET', KEYS[1], 'seq', ARGV[3])
 while at <= last do
   local count = tonumber(ARGV[at + 2])
   call(ARGV[at], KEYS[tonumber(ARGV[at + 1])], unpack(ARGV, at + 3, at + 2 + count))
   at = at + 3 + count
-  if not numbered then
-    numbered = true
-    call('HSET', KEYS[1], 'seq', ARGV[3])
-  end
 end
 
 if notices == 0 then return 1 end

@@ -2,20 +2,34 @@
 -- KEYS    inbox, stats, then one activity stream per queue
 -- ARGV    per outcome: position of the stream in KEYS, entry id, message
 -- Returns number of outcomes that counted; an entry that is gone (late, or completed by another) is skipped
--- Errors  none of its own; the first write, HINCRBY, is one that memory pressure refuses
+-- Errors  REFUSED, OOM before anything is written; the inbox's own when its ids are used up, after the outcomes before that one
+--@include _types
 
-redis.call('HINCRBY', KEYS[2], 'outcomes', #ARGV / 3)
-local counted, acks = 0, {}
+local wrong = type_error(KEYS[1], 'stream') or type_error(KEYS[2], 'hash')
+if wrong then return wrong end
+local counted, done, failed = 0, {}, nil
 for k = 1, #ARGV, 3 do
-  local stream = KEYS[tonumber(ARGV[k])]
-  -- The deletion decides: of two workers that finish the same activity, one gets 1 and the other 0.
-  if redis.call('XDEL', stream, ARGV[k + 1]) == 1 then
-    redis.call('XADD', KEYS[1], '*', 'm', ARGV[k + 2])
-    counted = counted + 1
+  local stream, entry = KEYS[tonumber(ARGV[k])], ARGV[k + 1]
+  local sent = redis.pcall('XADD', KEYS[1], '*', 'm', ARGV[k + 2])
+  if type(sent) == 'table' then
+    failed = sent
+    break
   end
-  local list = acks[stream] or {}
-  acks[stream] = list
-  list[#list + 1] = ARGV[k + 1]
+  -- The claim decides: of two workers that finish the same activity, one gets 1 and the other 0. Where the group was lost with
+  -- its claims, the entry itself does. Where the whole stream was, the outcome still counts: nobody else can bring one.
+  local mine = redis.pcall('XACK', stream, 'workers', entry)
+  if mine == 0 then mine = redis.call('XDEL', stream, entry) end
+  if mine == 0 then
+    redis.call('XDEL', KEYS[1], sent)
+  else
+    counted = counted + 1
+    if mine == 1 then
+      local list = done[stream] or {}
+      done[stream] = list
+      list[#list + 1] = entry
+    end
+  end
 end
-for stream, ids in pairs(acks) do redis.call('XACK', stream, 'workers', unpack(ids)) end
-return counted
+for stream, ids in pairs(done) do redis.call('XDEL', stream, unpack(ids)) end
+redis.call('HINCRBY', KEYS[2], 'outcomes', counted)
+return failed or counted

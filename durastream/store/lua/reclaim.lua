@@ -1,14 +1,14 @@
 -- Put back what dead workers had claimed from one activity stream, counted as one more delivery, at its tail.
 -- KEYS    lease, activity stream
--- ARGV    epoch, nonce, limit, then the ids of live workers
+-- ARGV    epoch, nonce, limit, then the ids of the dead workers
 -- Returns list of {new entry id, message, deliveries}
 -- Errors  FENCED
 --@include _fence
 
 local refused = fence_error(KEYS[1], ARGV[1], ARGV[2])
 if refused then return refused end
-local live = {}
-for k = 4, #ARGV do live[ARGV[k]] = true end
+local dead = {}
+for k = 4, #ARGV do dead[ARGV[k]] = true end
 local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[2], 'workers')
 if consumers.err then return {} end
 local moved, limit = {}, tonumber(ARGV[3])
@@ -18,7 +18,7 @@ for _, consumer in ipairs(consumers) do
     if consumer[k] == 'name' then name = consumer[k + 1] end
     if consumer[k] == 'pending' then pending = tonumber(consumer[k + 1]) end
   end
-  if not live[name] then
+  if dead[name] then
     local claims = {}
     if pending > 0 and #moved < limit then
       claims = redis.call('XPENDING', KEYS[2], 'workers', '-', '+', limit - #moved, name)

@@ -65,13 +65,13 @@ def put_back(partition: Partition, entries: Sequence[tuple[str, str, str]]) -> N
             partition.queue(to).append(Queued(entry.blob, entry.deliveries))
 
 
-def reclaim(partition: Partition, live: Collection[str], limit: int) -> list[Activity]:
+def reclaim(partition: Partition, dead: Collection[str], limit: int) -> list[Activity]:
     """Move what dead workers hold to the tail of its queue: whatever kills its worker lets the others go first."""
     lost = (
         (queue, entry_id)
         for queue, stream in partition.activities.items()
         for entry_id, entry in stream.entries.items()
-        if entry.worker is not None and entry.worker not in live
+        if entry.worker in dead
     )
     return [_again(partition, queue, entry_id) for queue, entry_id in list(islice(lost, limit))]
 
@@ -86,3 +86,13 @@ def _again(partition: Partition, queue: str, entry_id: str) -> Activity:
 def _take(partition: Partition, queue: str, entry_id: str) -> Queued | None:
     stream = partition.activities.get(queue)
     return None if stream is None else stream.remove(entry_id)
+
+
+def claimants(partition: Partition) -> set[str]:
+    """Workers that hold something. (A server also knows those that have nothing left: they are no less dead or alive.)"""
+    return {
+        entry.worker
+        for stream in partition.activities.values()
+        for entry in stream.entries.values()
+        if entry.worker is not None
+    }

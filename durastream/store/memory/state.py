@@ -124,6 +124,7 @@ class Partition:
         if new.start_at is None:
             self.inbox.append((new.message, now))
         else:
+            self.inbox.append((b"", new.start_at))
             self.timers[f"S\n0\n{new.execution_id}\n{new.instance_id}"] = new.start_at
 
     def deliver(

@@ -297,9 +297,13 @@ class MemoryStore(OwnerVerbs):
         claims.put_back(self._state.partitions[partition], entries)
         self._arrived(None)
 
-    async def reclaim(self, lease: Lease, live: Sequence[str], limit: int) -> list[Activity]:
+    async def claimants(self, partition: int) -> set[str]:
+        await self._enter()
+        return claims.claimants(self._state.partitions[partition])
+
+    async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         place, _ = await self._owned(lease)
-        return self._arrived(claims.reclaim(place, set(live), limit))
+        return self._arrived(claims.reclaim(place, set(dead), limit))
 
     # -- ingress
 

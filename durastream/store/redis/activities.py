@@ -129,12 +129,23 @@ class ActivityVerbs(Base):
             args += (entry_id, to)
         await self._run("put_back", keys, args)
 
-    async def reclaim(self, lease: Lease, live: Sequence[str], limit: int) -> list[Activity]:
+    async def claimants(self, partition: int) -> set[str]:
+        names = self.keys.partitions[partition]
+        found: set[str] = set()
+        for queue in await self._call("SMEMBERS", names.queues):
+            try:
+                consumers = await self._call("XINFO", "CONSUMERS", names.activities(queue.decode()), GROUP)
+            except ReplyError:  # nobody has ever read this queue
+                continue
+            found |= {decode.pairs(flat)[b"name"].decode() for flat in consumers}
+        return found
+
+    async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         names = self.keys.partitions[lease.partition]
         moved: list[Activity] = []
         for name in await self._call("SMEMBERS", names.queues):
             queue = name.decode()
-            args = [lease.epoch, lease.nonce, limit, *live]
+            args = [lease.epoch, lease.nonce, limit, *dead]
             reply = await self._run("reclaim", [names.lease, names.activities(queue)], args)
             moved += [Activity(lease.partition, queue, e.decode(), blob, int(d)) for e, blob, d in reply]
         return moved
@@ -149,7 +160,4 @@ def _activities(place: tuple[int, str], entries: list[Any]) -> Iterator[Activity
             yield Activity(partition, queue, entry_id.decode(), fields[1], 0)
             continue
         known = decode.pairs(fields)
-        deliveries = known.get(b"d", b"0")
-        yield Activity(
-            partition, queue, entry_id.decode(), known.get(b"m", b""), int(deliveries) if deliveries.isdigit() else 0
-        )
+        yield Activity(partition, queue, entry_id.decode(), decode.blob(known), decode.count(known.get(b"d")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from durastream.errors import Fenced, Refused, StoreError
@@ -38,6 +38,11 @@ class Base:
     async def _call(self, *command: Any) -> Any:
         connection = self._commands.live or await self._commands.get()
         return await connection.call(*command)
+
+    async def _calls(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Many commands in one go; their replies in order. Futures only: a task for each would cost more than the command."""
+        connection = self._commands.live or await self._commands.get()
+        return [await reply for reply in [connection.call(*command) for command in commands]]
 
     async def _read(self, kind: str, block_ms: int, *command: Any) -> Any:
         """A read that may block, on a connection of its own, so that `interrupt` can end it without losing a delivery."""

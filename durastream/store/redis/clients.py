@@ -64,8 +64,8 @@ class ClientVerbs(Base):
 
     async def records(self, ids: Sequence[str]) -> list[Record | None]:
         partitions, count = self.keys.partitions, self.hub.partitions
-        calls = (self._call("HGETALL", partitions[partition_of(one, count)].instance(one)) for one in ids)
-        return [decode.record(one, flat) for one, flat in zip(ids, await asyncio.gather(*calls), strict=True)]
+        flats = await self._calls(("HGETALL", partitions[partition_of(one, count)].instance(one)) for one in ids)
+        return [decode.record(one, flat) for one, flat in zip(ids, flats, strict=True)]
 
     async def history(self, instance_id: str, first: int, count: int) -> list[bytes]:
         names = self.keys.partitions[partition_of(instance_id, self.hub.partitions)]
@@ -106,14 +106,13 @@ class ClientVerbs(Base):
         return Page(records, str(shown[-1]) if more else None)
 
     async def counts(self) -> dict[Status, int]:
-        calls = [self._call("ZCARD", names.status[word]) for word in ALL for names in self.keys.partitions]
-        cards = await asyncio.gather(*calls)
+        cards = await self._calls(("ZCARD", names.status[word]) for word in ALL for names in self.keys.partitions)
         width = self.hub.partitions
         return {word: sum(cards[k * width : (k + 1) * width]) for k, word in enumerate(ALL)}
 
     async def workers(self) -> list[WorkerInfo]:
-        seen, about = await asyncio.gather(
-            self._call("ZRANGE", self.keys.workers, 0, -1, "WITHSCORES"), self._call("HGETALL", self.keys.about)
+        seen, about = await self._calls(
+            [("ZRANGE", self.keys.workers, 0, -1, "WITHSCORES"), ("HGETALL", self.keys.about)]
         )
         known = decode.pairs(about)
         return [
@@ -126,14 +125,16 @@ class ClientVerbs(Base):
 
     async def _lease(self, partition: int) -> LeaseInfo:
         names = self.keys.partitions[partition]
-        held, backlog, timers, outbox, queues = await asyncio.gather(
-            self._call("HMGET", names.lease, "owner", "epoch", "until"),
-            self._call("XLEN", names.inbox),
-            self._call("ZCARD", names.timers),
-            self._call("XLEN", names.outbox),
-            self._call("SMEMBERS", names.queues),
+        held, backlog, timers, outbox, queues = await self._calls(
+            [
+                ("HMGET", names.lease, "owner", "epoch", "until"),
+                ("XLEN", names.inbox),
+                ("ZCARD", names.timers),
+                ("XLEN", names.outbox),
+                ("SMEMBERS", names.queues),
+            ]
         )
-        lengths = await asyncio.gather(*(self._call("XLEN", names.activities(q.decode())) for q in queues))
+        lengths = await self._calls(("XLEN", names.activities(queue.decode())) for queue in queues)
         owner, epoch, until = held
         return LeaseInfo(
             partition,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import json
+from typing import Any, Final, cast
 
 from durastream.core.status import Status
-from durastream.store.protocol import InboxEntry, Record, Started
+from durastream.store.protocol import InboxEntry, Outbound, Record, Started
+
+_DIGITS_MAX: Final = 15  # of times and counts: more than any of ours has, and exact in every language
 
 
 def pairs(flat: list[bytes]) -> dict[bytes, bytes]:
@@ -57,10 +60,42 @@ def started(instance_id: str, reply: list[Any]) -> Started:
 
 
 def inbox_entry(entry: list[Any]) -> InboxEntry:
-    """[id, [m, blob(, t, ms)]]. Anything else that was written there by hand becomes an entry with an empty blob."""
+    """[id, [m, blob(, t, ms)]]. Of anything else that was written there by hand, the blob is what can be shown of it."""
     entry_id, fields = entry
     if len(fields) == 2 and fields[0] == b"m":
         return InboxEntry(entry_id.decode(), fields[1], 0)
     known = pairs(fields)
-    created = known.get(b"t", b"0")
-    return InboxEntry(entry_id.decode(), known.get(b"m", b""), int(created) if created.isdigit() else 0)
+    return InboxEntry(entry_id.decode(), blob(known), count(known.get(b"t")))
+
+
+def blob(fields: dict[bytes, bytes]) -> bytes:
+    """The field `m`; for an entry without it all its fields as JSON, which is no message, but can be read in a dead letter."""
+    held = fields.get(b"m")
+    if held is not None:
+        return held
+    return json.dumps({name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}).encode()
+
+
+def count(value: bytes | None) -> int:
+    """A natural number of at most 15 digits, else 0."""
+    return int(value) if value is not None and len(value) <= _DIGITS_MAX and value.isdigit() else 0
+
+
+def member(value: bytes) -> str:
+    """A member of the timer set; bytes that are no UTF-8, written there by hand, are kept as they are."""
+    return value.decode("utf-8", "surrogateescape")
+
+
+def member_bytes(text: str) -> str | bytes:
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape")
+
+
+def outbound(entry: list[Any]) -> Outbound:
+    """[epoch-sequence, [to, target, m, blob]]. What is none of ours has the target "?" and what can be shown of it."""
+    number, fields = entry
+    epoch, _, sequence = number.decode().partition("-")
+    known = pairs(fields)
+    to = known.get(b"to", b"")
+    numbered = to.isdigit() and len(to) <= _DIGITS_MAX
+    target: int | str = int(to) if numbered else to.decode() if to in (b"dead", b"reply") else "?"
+    return Outbound((int(epoch), int(sequence)), target, blob(known))

@@ -138,8 +138,8 @@ async def delete_hub(url: str, name: str) -> int:
         if alive:
             raise Conflict(f"hub {name!r} has {alive} live workers; stop them first")
         deleted = 0
-        for pattern in (keys.tag, f"ds:{{{name}:"):
-            deleted += await _delete_all(connection, pattern + "*")
+        for prefix in (keys.tag, keys.partitions_prefix):
+            deleted += await _delete_all(connection, prefix + "*")
         await connection.call("SREM", HUBS, name)
         return deleted
 

@@ -12,6 +12,7 @@ from typing import Any
 from durastream.core.status import Status
 from durastream.store.keys import PartitionKeys
 from durastream.store.protocol import Commit, InstanceChange
+from durastream.store.redis import decode
 
 _ARGS_MAX = 3_000  # arguments of one command inside a script; Lua's unpack stops at 7,999
 
@@ -70,7 +71,8 @@ class CommitBuilder:
         self._parked(commit.parked)
         self._purges(commit.purged)
         if commit.timers_remove:
-            self._op("ZREM", self._part(names.timers, "zset"), commit.timers_remove)
+            members = [decode.member_bytes(member) for member in commit.timers_remove]
+            self._op("ZREM", self._part(names.timers, "zset"), members)
         if commit.consumed:
             self._op("XDEL", self._part(names.inbox, "stream"), commit.consumed)
 
@@ -99,7 +101,7 @@ class CommitBuilder:
             key,
             "" if revision is None else revision,
             history,
-            "" if change.replace_history else first,
+            first if (events or change.overwrite) and not change.replace_history else "",
         )
         if change.replace_history:
             self._op("DEL", history, [])

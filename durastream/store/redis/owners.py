@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from durastream.core.status import TERMINAL
 from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerInfo
@@ -31,9 +31,7 @@ class OwnerVerbs(Base):
         return int(now), live
 
     async def leave(self, worker_id: str) -> None:
-        await asyncio.gather(
-            self._call("ZREM", self.keys.workers, worker_id), self._call("HDEL", self.keys.about, worker_id)
-        )
+        await self._calls([("ZREM", self.keys.workers, worker_id), ("HDEL", self.keys.about, worker_id)])
 
     async def acquire(self, partition: int, worker_id: str, nonce: str, ttl_ms: int) -> Lease | None:
         epoch = await self._run("acquire", [self.keys.partitions[partition].lease], [worker_id, nonce, ttl_ms])
@@ -64,23 +62,25 @@ class OwnerVerbs(Base):
         return [(place[name], [decode.inbox_entry(entry) for entry in entries]) for name, entries in reply]
 
     async def load(self, lease: Lease, ids: Sequence[str]) -> list[tuple[Record, list[bytes]] | None]:
-        return list(await asyncio.gather(*(self._load(lease.partition, one) for one in ids)))
+        names = self.keys.partitions[lease.partition]
+        flats = await self._calls(("HGETALL", names.instance(one)) for one in ids)
+        records = [decode.record(one, flat) for one, flat in zip(ids, flats, strict=True)]
+        open_ones = [one for one in records if one is not None and one.status not in TERMINAL]
+        histories = await self._histories(lease.partition, open_ones)
+        return [None if one is None else (one, histories.get(one.instance_id, [])) for one in records]
 
-    async def _load(self, partition: int, instance_id: str) -> tuple[Record, list[bytes]] | None:
+    async def _histories(self, partition: int, records: Sequence[Record]) -> dict[str, list[bytes]]:
         names = self.keys.partitions[partition]
-        record = decode.record(instance_id, await self._call("HGETALL", names.instance(instance_id)))
-        if record is None:
-            return None
-        if record.status in TERMINAL:
-            return record, []
-        key = names.history(instance_id)
-        pages = await asyncio.gather(
-            *(
-                self._call("HMGET", key, *range(first, min(first + _HISTORY_PAGE, record.events)))
-                for first in range(0, record.events, _HISTORY_PAGE)
-            )
-        )
-        return record, [event for page in pages for event in page if event is not None]
+        pages = [
+            (one.instance_id, range(first, min(first + _HISTORY_PAGE, one.events)))
+            for one in records
+            for first in range(0, one.events, _HISTORY_PAGE)
+        ]
+        replies = await self._calls(("HMGET", names.history(one), *numbers) for one, numbers in pages)
+        histories: dict[str, list[bytes]] = {}
+        for (one, _), events in zip(pages, replies, strict=True):
+            histories.setdefault(one, []).extend(event for event in events if event is not None)
+        return histories
 
     async def commit(self, lease: Lease, sequence: int, commit: Commit) -> None:
         builder = CommitBuilder(self.keys.partitions[lease.partition])
@@ -91,12 +91,12 @@ class OwnerVerbs(Base):
     async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
         names = self.keys.partitions[lease.partition]
         members, following = await self._run("due", [names.lease, names.timers], [lease.epoch, lease.nonce, limit])
-        return [member.decode() for member in members], int(float(following)) if following else None
+        return [decode.member(one) for one in members], _due(following)
 
     async def outbox(self, lease: Lease, after: tuple[int, int], count: int) -> list[Outbound]:
         names = self.keys.partitions[lease.partition]
         entries = await self._call("XRANGE", names.outbox, f"({after[0]}-{after[1]}", "+", "COUNT", count)
-        return [_outbound(entry) for entry in entries]
+        return [decode.outbound(entry) for entry in entries]
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:
         if not numbers:
@@ -114,23 +114,15 @@ class OwnerVerbs(Base):
 
     async def dead_letter(self, batch: Sequence[tuple[str, bytes]]) -> None:
         trim = ("MAXLEN", "~", _DEAD_MAX)
-        await asyncio.gather(
-            *(self._call("XADD", self.keys.dead, *trim, "*", "reason", reason, "m", blob) for reason, blob in batch)
-        )
+        await self._calls(("XADD", self.keys.dead, *trim, "*", "reason", reason, "m", blob) for reason, blob in batch)
 
     async def reply(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        await asyncio.gather(
-            *(
-                call
-                for key, answer in batch
-                for call in (self._call("RPUSH", key, answer), self._call("EXPIRE", key, _REPLY_TTL_S))
-            )
+        await self._calls(
+            command for key, answer in batch for command in (("RPUSH", key, answer), ("EXPIRE", key, _REPLY_TTL_S))
         )
 
 
-def _outbound(entry: list[Any]) -> Outbound:
-    number, fields = entry
-    epoch, _, sequence = number.decode().partition("-")
-    known = decode.pairs(fields)
-    target = known.get(b"to", b"").decode()
-    return Outbound((int(epoch), int(sequence)), int(target) if target.isdigit() else target, known.get(b"m", b""))
+def _due(score: bytes) -> int | None:
+    """A timer that was put there by hand may be due never."""
+    due = float(score) if score else math.inf
+    return int(due) if math.isfinite(due) else None

@@ -244,7 +244,7 @@ async def test_what_dead_workers_held_goes_to_the_tail_and_is_counted(store: Wor
     dead = await claim_all(store, "dead", *QUEUES)
     await owner.commit(activities=[("default", b"c"), ("default", b"d")])
     (alive,) = await store.claim_activities("alive", QUEUES, 1, 0)
-    moved = await store.reclaim(owner.lease, ["alive", "w1"], 10)
+    moved = await store.reclaim(owner.lease, ["dead"], 10)
     assert [(one.partition, one.queue, one.blob, one.deliveries) for one in moved] == [
         (0, "default", b"a", 1),
         (0, "default", b"b", 1),
@@ -262,14 +262,14 @@ async def test_deliveries_add_up(store: WorkerStore) -> None:
     for count in range(1, 4):
         (held,) = await store.claim_activities(f"dead {count}", QUEUES, 9, 0)
         assert held.deliveries == count - 1
-        (moved,) = await store.reclaim(owner.lease, ["w1"], 10)
+        (moved,) = await store.reclaim(owner.lease, [f"dead {count}"], 10)
         assert moved.deliveries == count
 
 
 async def test_a_delivery_count_survives_being_put_back(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a")
     await store.claim_activities("dead", QUEUES, 9, 0)
-    await store.reclaim(owner.lease, [], 10)
+    await store.reclaim(owner.lease, ["dead"], 10)
     (held,) = await store.claim_activities("w1", QUEUES, 9, 0)
     await store.put_back(0, "w1", [("default", held.entry_id, "special")])
     (again,) = await store.claim_activities("w2", ["special"], 9, 0)
@@ -279,30 +279,38 @@ async def test_a_delivery_count_survives_being_put_back(store: WorkerStore) -> N
 async def test_a_repeated_reclaim_finds_nothing_more(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a")
     await store.claim_activities("dead", QUEUES, 9, 0)
-    assert len(await store.reclaim(owner.lease, ["w1"], 10)) == 1
-    assert await store.reclaim(owner.lease, ["w1"], 10) == []
+    assert len(await store.reclaim(owner.lease, ["dead"], 10)) == 1
+    assert await store.reclaim(owner.lease, ["dead"], 10) == []
 
 
 async def test_what_waits_unclaimed_is_left_alone(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a", b"b")
-    assert await store.reclaim(owner.lease, [], 10) == []
+    assert await store.reclaim(owner.lease, ["dead"], 10) == []
     assert [one.deliveries for one in await store.claim_activities("w1", QUEUES, 99, 0)] == [0, 0]
 
 
 async def test_the_late_outcome_of_a_worker_thought_dead_does_not_count(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a")
     (held,) = await store.claim_activities("dead", QUEUES, 9, 0)
-    (moved,) = await store.reclaim(owner.lease, ["w1"], 10)
+    (moved,) = await store.reclaim(owner.lease, ["dead"], 10)
     assert await store.complete(0, "dead", [Outcome("default", held.entry_id, b"late")]) == 0
     await store.claim_activities("w1", QUEUES, 9, 0)
     assert await store.complete(0, "w1", [Outcome("default", moved.entry_id, b"right")]) == 1
     assert await inbox(store, 0) == [b"right"]
 
 
+async def test_claimants_are_those_who_ever_claimed(store: WorkerStore) -> None:
+    owner = await schedule(store, 0, b"a")
+    assert "dead" not in await store.claimants(0)
+    await store.claim_activities("dead", QUEUES, 9, 0)
+    assert "dead" in await store.claimants(0)
+    assert await store.reclaim(owner.lease, ["another"], 10) == []
+
+
 async def test_reclaim_goes_in_steps(store: WorkerStore) -> None:
     owner = await schedule(store, 0, *(b"%d" % k for k in range(7)))
     await claim_all(store, "dead", *QUEUES)
-    sizes = [len(await store.reclaim(owner.lease, [], 3)) for _ in range(4)]
+    sizes = [len(await store.reclaim(owner.lease, ["dead"], 3)) for _ in range(4)]
     assert sizes == [3, 3, 1, 0]
     assert len(await claim_all(store, "w1", *QUEUES)) == 7
 
@@ -311,7 +319,7 @@ async def test_reclaim_keeps_to_its_partition(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a")
     await schedule(store, 1, b"b")
     assert len(await store.claim_activities("dead", QUEUES, 99, 0)) == 2
-    assert blobs(await store.reclaim(owner.lease, [], 10)) == [b"a"]
+    assert blobs(await store.reclaim(owner.lease, ["dead"], 10)) == [b"a"]
     assert blobs(await store.claimed("dead", QUEUES)) == [b"b"]
 
 
@@ -323,5 +331,5 @@ async def test_a_reclaimed_activity_wakes_a_waiting_worker(rig: Rig, store: Work
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         claim = group.create_task(other.claim_activities("w1", QUEUES, 9, 9_000))
         await a_moment()
-        await store.reclaim(owner.lease, ["w1"], 10)
+        await store.reclaim(owner.lease, ["dead"], 10)
     assert [(one.blob, one.deliveries) for one in claim.result()] == [(b"a", 1)]

@@ -86,7 +86,7 @@ async def test_interrupt_ends_a_blocked_read_without_losing_anything(store: Work
         read = asyncio.create_task(store.read_inboxes({0: "0"}, 10, 9_000))
         while not read.done():
             store.interrupt()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # time must pass: an interrupt that went astray would end the read now
         assert await read == []
         await send(store, 0, b"a")
         assert await inbox(store, 0) == [b"a"]
@@ -98,7 +98,7 @@ async def test_interrupt_reaches_no_other_handle(rig: Rig, store: WorkerStore) -
         read = asyncio.create_task(store.read_inboxes({0: "0"}, 10, 9_000))
         for _ in range(5):
             other.interrupt()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # time must pass: an interrupt that went astray would end the read
         assert not read.done()
         await send(other, 0, b"a")
         assert [one.blob for _, entries in await read for one in entries] == [b"a"]

@@ -114,7 +114,7 @@ async def test_leases_are_told_with_what_waits(rig: Rig, owner: Owner) -> None:
     first, second, *_ = infos = await store.leases()
     assert [one.partition for one in infos] == [0, 1, 2, 3]
     assert now < first.until <= await rig.now() + LONG_MS
-    assert first == LeaseInfo(0, "w1", owner.lease.epoch, first.until, backlog=1, timers=1, outbox=2, activities=3)
+    assert first == LeaseInfo(0, "w1", owner.lease.epoch, first.until, backlog=2, timers=1, outbox=2, activities=3)
     assert second == LeaseInfo(1, None, 0, 0, backlog=0, timers=0, outbox=0, activities=0)
 
 
@@ -133,7 +133,7 @@ FENCED: dict[str, Verb] = {
     "due": lambda store, lease: store.due(lease, 10),
     "forget": lambda store, lease: store.forget(lease, [(lease.epoch, 1)]),
     "tidy": lambda store, lease: store.tidy(lease, 0),
-    "reclaim": lambda store, lease: store.reclaim(lease, [], 10),
+    "reclaim": lambda store, lease: store.reclaim(lease, ["dead"], 10),
 }
 
 

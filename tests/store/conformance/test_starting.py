@@ -124,7 +124,8 @@ async def test_a_scheduled_start_waits_among_the_timers(rig: Rig, owner: Owner) 
     at = await rig.now() - 1
     later = at + 3_600_000
     await owner.store.start(0, [new(I1, start_at=at), new(I2, start_at=later)])
-    assert await owner.inbox() == []
+    ((_, told),) = await owner.store.read_inboxes({owner.lease.partition: "0"}, 10, 0)
+    assert [(one.blob, one.created_at) for one in told] == [(b"", at), (b"", later)]
     assert await owner.store.due(owner.lease, 10) == ([f"S\n0\ntoken.0\n{I1}"], later)
     record = await owner.record(I1)
     assert (record.status, record.start_at, record.input) == (PENDING, at, b'{"n":1}')

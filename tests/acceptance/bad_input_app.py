@@ -1,0 +1,33 @@
+"""What the tests of bad input run beside it: neighbours that must go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import durastream as ds
+
+app = ds.App()
+
+
+@app.activity
+async def echo(value: Any) -> Any:
+    return value
+
+
+@app.orchestrator
+async def neighbour(ctx: ds.OrchestrationContext, n: int) -> int:
+    first = await ctx.call_activity(echo, n)
+    second: int = await ctx.call_activity(echo, first)
+    return second
+
+
+@app.orchestrator
+async def waits(ctx: ds.OrchestrationContext, n: int) -> Any:
+    """Waits for the event `go`, and gives its data back."""
+    return await ctx.wait_for_external_event("go")
+
+
+@app.orchestrator
+async def passes_on(ctx: ds.OrchestrationContext, value: Any) -> Any:
+    ctx.set_custom_status(value)
+    return await ctx.call_activity(echo, value)
