@@ -37,5 +37,5 @@ async def fan_out(ctx: ds.OrchestrationContext, count: int) -> int:
 
 
 @app.orchestrator
-async def wait(ctx: ds.OrchestrationContext) -> None:
+async def wait(ctx: ds.OrchestrationContext, _number: int) -> None:
     await ctx.wait_for_external_event("go")

@@ -10,7 +10,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,8 +138,8 @@ async def _waiting(client: ds.Client, count: int) -> dict[str, float]:
     await _seconds(client, load)
     before = min([await _seconds(client, load) for _ in range(3)])
     base = await _dataset_now(client)
-    await client.start_many(wait, repeat(None, count))
-    while (await client.counts())["Pending"]:
+    await client.start_many(wait, range(count))
+    while (await client.counts())["Pending"]:  # noqa: ASYNC110 - other processes, no event to wait for
         await asyncio.sleep(0.1)
     dataset = await _dataset_now(client)
     await _seconds(client, load)

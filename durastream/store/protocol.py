@@ -295,6 +295,21 @@ class WorkerStore(ClientStore, Protocol):
         """
         ...
 
+    async def deaths(self, lease: Lease) -> int:
+        """How many owners in a row died soon after they had taken this partition: what waits in it may have killed them."""
+        ...
+
+    async def mend(self, lease: Lease) -> tuple[bool, list[bytes]]:
+        """Mend what somebody spoilt by an entry with an id far ahead of all others: after it, no entry of ours is accepted. Tells
+        whether the inbox was mended (forget its cursor: entries are numbered lower again), and what foreign entries were
+        taken out of the outbox. Costs little where nothing is wrong."""
+        ...
+
+    async def attempt(self, lease: Lease, entry: str) -> int:
+        """Note that this owner is about to try an entry ("" = it is done with it). Returns how many owners in a row, this one
+        included, have tried it and did not get over it."""
+        ...
+
     async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
         """Timer members that are due by the server's clock, oldest first, and the time of the next one after them."""
         ...

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from durastream.core.ids import check_instance_id, generation_of, partition_of
+import orjson
+
+from durastream.core.ids import check_instance_id, check_name, generation_of, partition_of
 from durastream.core.messages import Message, Restart, Start
 from durastream.errors import InvalidId
 from durastream.store.protocol import HubInfo
@@ -20,6 +22,8 @@ def check(message: Message, partition: int, hub: HubInfo) -> None:
 
 def _start(message: Start, partition: int, hub: HubInfo) -> None:
     check_instance_id(message.instance_id)
+    check_name(message.name, "orchestrator")
+    _tags(message.tags)
     home = partition_of(message.instance_id, hub.partitions)
     if home != partition:
         raise InvalidId(f"instance {message.instance_id!r} lives in partition {home}")
@@ -27,6 +31,15 @@ def _start(message: Start, partition: int, hub: HubInfo) -> None:
     if message.parent is not None:
         check_instance_id(message.parent.instance_id)
         _execution(message.parent.execution_id)
+
+
+def _tags(tags: bytes | None) -> None:
+    try:
+        sound = tags is None or isinstance(orjson.loads(tags), dict)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise InvalidId("the tags are no JSON object")
 
 
 def _restart(message: Restart, _partition: int, _hub: HubInfo) -> None:

@@ -7,12 +7,15 @@ batching there is, and nothing ever waits for a batch to fill.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
 from durastream.errors import Fenced, Refused, StoreUnavailable
 from durastream.store.protocol import Commit, InstanceChange, Lease, WorkerStore
 from durastream.worker.backoff import Backoff
+
+log = logging.getLogger("durastream.worker.committer")
 
 _WEIGHT_MAX = 2_000  # things in one commit; one script call stays below about 10 ms
 _BYTES_MAX = 4 * 1024 * 1024
@@ -99,6 +102,10 @@ class Committer:
         except (Fenced, Refused) as error:
             self._task = None
             self._failed(error)
+        except Exception as error:  # not even to be sent: what was decided cannot be told to the store
+            self._task = None
+            log.error("a commit of partition %d failed", self._lease.partition, exc_info=error)
+            self._failed(Refused(f"{type(error).__name__}: {error}"))
 
     async def _send(self, commit: Commit) -> None:
         backoff = Backoff()

@@ -34,7 +34,6 @@ from durastream.core.messages import (
     TaskResult,
     Terminate,
 )
-from durastream.core.status import PENDING
 from durastream.worker import administration, rewinding
 from durastream.worker.live import Live
 from durastream.worker.timer_member import Expiry, ScheduledStart, TimerDue
@@ -51,9 +50,7 @@ def start(partition: Partition, live: Live, message: Start) -> Answer:
     if not live.exists:
         return _create(partition, live, message)
     if live.execution_id == message.execution_id:
-        if live.status != PENDING or live.execution is not None:
-            return _drop(partition)  # delivered again
-        return partition.open(live) or HOLD
+        return _first_turn(partition, live)
     if message.if_exists == "replace" or (message.if_exists == "child" and live.ended):
         return administration.replace(partition, live, message)
     if message.if_exists == "child" and message.parent is not None:
@@ -70,18 +67,17 @@ def _create(partition: Partition, live: Live, message: Start) -> Answer:
             partition.look_again(live.instance_id)
             return LATER
         return _drop(partition)  # made by a start script and purged since
-    live.created_at = live.updated_at = partition.now(live)
-    live.adopt(message)
-    live.status = PENDING
-    administration.write_record(partition, live)
-    partition.recorder.change(live).fields["tags"] = message.tags
-    return partition.open(live) or HOLD
+    return partition.open(partition.create(live, message)) or HOLD
 
 
 def scheduled_start(partition: Partition, live: Live, message: ScheduledStart) -> Answer:
-    if live.status != PENDING or live.execution_id != message.execution_id or live.execution is not None:
-        return _drop(partition)
-    return partition.open(live) or HOLD
+    return _first_turn(partition, live) if live.execution_id == message.execution_id else _drop(partition)
+
+
+def _first_turn(partition: Partition, live: Live) -> Answer:
+    if not live.exists or live.ended or live.length or live.execution is not None:
+        return _drop(partition)  # delivered again
+    return HOLD if partition.stays(live) else partition.open(live) or HOLD
 
 
 def task_result(partition: Partition, live: Live, message: TaskResult) -> Answer:

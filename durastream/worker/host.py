@@ -103,6 +103,7 @@ class Host:
             committed=self._committed,
             timers_changed=self._timers.changed,
             lost=self._lost,
+            one_at_a_time=asyncio.Lock(),
         )
 
     # -- life
@@ -225,6 +226,7 @@ class Host:
             self.owned[number], self._relays[number] = partition, relay
             self._publish()
             self._rescue_at = 0.0
+            partition.begin()
             log.info("took over partition %d (epoch %d)", number, lease.epoch)
         except Fenced as error:
             log.warning("lost partition %d while taking it over: %s", number, error)
@@ -330,6 +332,7 @@ class Host:
         try:
             rescued = await lifeline.rescue(self.store, partition.lease, int(self.options.lease_s * 1_000))
             await self.store.tidy(partition.lease, _CLIENT_SILENT_MS)
+            await partition.mend()
         except Fenced as error:
             self._lost(partition.lease, error)
             return

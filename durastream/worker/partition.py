@@ -19,10 +19,10 @@ from durastream import wire
 from durastream.core.events import Event, ExecutionStarted
 from durastream.core.ids import generation_of
 from durastream.core.messages import Start
-from durastream.core.status import SUSPENDED
+from durastream.core.status import PENDING, SUSPENDED
 from durastream.errors import Fenced, InvalidId, NonDeterminismError, Refused, WireError
 from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerStore
-from durastream.worker import admission, handlers, timer_member
+from durastream.worker import administration, admission, handlers, recovery, timer_member
 from durastream.worker.backoff import persist
 from durastream.worker.clock import ServerClock
 from durastream.worker.committer import Committer
@@ -33,6 +33,9 @@ from durastream.worker.sharing import known_as
 from durastream.worker.verdicts import HOLD, LATER, TURN
 
 log = logging.getLogger("durastream.worker.partition")
+
+_STAYS = frozenset(("refused", "worker-crashed"))
+"""Kinds of problems for which an instance stays parked until it is resumed: to try again by oneself would do harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Surroundings:
     committed: Callable[[int, list[Outbound]], None]  # outbox entries that are now durable
     timers_changed: Callable[[], None]
     lost: Callable[[Lease, Fenced], None]
+    one_at_a_time: asyncio.Lock  # held while a message is tried that may end this process
 
 
 class Partition:
@@ -77,12 +81,17 @@ class Partition:
         self._known_parked: set[str] = set()  # as the store had them at takeover
         self._jobs: set[asyncio.Task[None]] = set()
         self._restarts = 0  # counts resets: late replies to an earlier state are ignored
-        self._refusal: Refused | None = None
-        self.careful = False  # after a refusal: one message per commit, so that a bad one can be told
+        self.refusal: Refused | None = None  # of the message that is tried in careful mode
+        self._resumed: set[str] = set()  # instances that somebody wants to go on in spite of what they were parked for
+        self.careful = False  # one message per commit, so that a bad one can be told (see `recovery`)
 
     @property
     def store(self) -> WorkerStore:
         return self._around.store
+
+    @property
+    def one_at_a_time(self) -> asyncio.Lock:
+        return self._around.one_at_a_time
 
     @property
     def executor(self) -> Executor:
@@ -110,12 +119,12 @@ class Partition:
         self.cursor = entries[-1].entry_id
         items: list[Item] = []
         for entry in entries:
-            item = self._parse(entry)
+            item = self.parse(entry)
             if item is not None:
                 items.append(item)
         self.take(items)
 
-    def _parse(self, entry: InboxEntry) -> Item | None:
+    def parse(self, entry: InboxEntry) -> Item | None:
         if not entry.blob and entry.created_at:
             self.expect_timer(entry.created_at)
             self.committer.open.consumed.append(entry.entry_id)
@@ -147,7 +156,7 @@ class Partition:
             self._firing.add(member)
             item = timer_member.parse(member)
             if item is None:
-                self.recorder.dead_letter(f"malformed timer in partition {self.number}", _bytes(member))
+                self.recorder.dead_letter(f"malformed timer in partition {self.number}", timer_member.raw(member))
                 self.committer.open.timers_remove.append(member)
                 self.committer.weigh(1, 0)
             else:
@@ -194,7 +203,7 @@ class Partition:
         if verdict is None:
             self.consume(item)
         elif verdict is HOLD:
-            self._held.setdefault(live.instance_id, []).append(item)
+            self.hold(item)
         elif verdict is LATER:
             self._waiting.setdefault(live.instance_id, []).append(item)
         else:
@@ -205,7 +214,7 @@ class Partition:
                 live.touched = True
                 self._touched.append(live)
 
-    def consume(self, item: Item) -> None:
+    def consume(self, item: Item | tuple[str, bool]) -> None:
         """The message has done what it can: it leaves the store with the commit that records what it did."""
         commit = self.committer.open
         (commit.timers_remove if item[1] else commit.consumed).append(item[0])
@@ -265,6 +274,15 @@ class Partition:
         generation = generation_of(live.execution_id)
         return ExecutionStarted(self.now(live), live.name, live.version, live.input, live.parent, generation)
 
+    def create(self, live: Live, message: Start) -> Live:
+        """Begin the record of an instance that no start script made."""
+        live.created_at = live.updated_at = self.now(live)
+        live.adopt(message)
+        live.status = PENDING
+        administration.write_record(self, live)
+        self.recorder.change(live).fields["tags"] = message.tags
+        return live
+
     def _settle_version(self, live: Live) -> None:
         """An instance keeps the version it begins with, also when it was started without saying which."""
         live.version = self._around.executor.version(live.name)
@@ -293,7 +311,8 @@ class Partition:
         self._held.setdefault(live.instance_id, [])
         reason = orjson.dumps({"kind": kind, "name": live.name, "version": live.version, "message": message})
         log.warning("parked %s: %s", live.instance_id, message, extra={"instance_id": live.instance_id, "kind": kind})
-        if not live.exists or live.problem:
+        self._known_parked.add(live.instance_id)
+        if not live.exists or (live.problem and kind not in _STAYS):
             return
         change = self.recorder.change(live)
         if kind != "unknown-orchestrator":
@@ -303,9 +322,14 @@ class Partition:
         self.committer.open.parked[live.instance_id] = reason
         self.committer.weigh(2, len(reason))
 
+    def stays(self, live: Live) -> bool:
+        """Whether it is parked for something that trying again does not mend."""
+        return live.problem and self.parked.get(live.instance_id) == ""
+
     def unpark(self, live: Live) -> None:
         """Try again: load the instance afresh, then give it what was held back."""
         self._waiting[live.instance_id] = self.let_go(live)
+        self._resumed.add(live.instance_id)
         self.look_again(live.instance_id)
 
     def look_again(self, instance_id: str) -> None:
@@ -327,6 +351,10 @@ class Partition:
         restarts = self._restarts
         asyncio.get_running_loop().call_soon(lambda: self.take(items) if restarts == self._restarts else None)
 
+    def hold(self, item: Item) -> None:
+        """Leave a message in the inbox until its instance is let go."""
+        self._held.setdefault(item[2].instance_id, []).append(item)
+
     def keep(self, live: Live) -> None:
         """Hold an instance in memory (again)."""
         self._live[live.instance_id] = live
@@ -339,16 +367,25 @@ class Partition:
 
     async def _load(self, ids: list[str]) -> None:
         restarts = self._restarts
-        found = await persist(lambda: self._around.store.load(self.lease, ids))
-        if restarts != self._restarts:
+        try:
+            found = await persist(lambda: self._around.store.load(self.lease, ids))
+            for instance_id, loaded in zip(ids, found, strict=True):
+                if restarts != self._restarts:
+                    return
+                self._loaded(instance_id, loaded)
+        except (Refused, ValueError) as error:  # a record that somebody has spoilt
+            if restarts == self._restarts:
+                self._failed(Refused(str(error)))
             return
-        for instance_id, loaded in zip(ids, found, strict=True):
-            items = self._waiting.pop(instance_id, [])
-            live = self._live[instance_id] = self._revive(instance_id, loaded)
-            self.take(items)
-            if not live.unsaved and (live.ended or not live.exists):
-                self._live.pop(instance_id, None)
         self._evict()
+
+    def _loaded(self, instance_id: str, loaded: tuple[Record, list[bytes]] | None) -> None:
+        live = self._revive(instance_id, loaded)
+        items = self._waiting.pop(instance_id, [])
+        self._live[instance_id] = live
+        self.take(items)
+        if not live.unsaved and (live.ended or not live.exists):
+            self._live.pop(instance_id, None)
 
     def _revive(self, instance_id: str, loaded: tuple[Record, list[bytes]] | None) -> Live:
         """An instance as the store has it, its code brought to where its history ends."""
@@ -356,7 +393,14 @@ class Partition:
             return Live(instance_id)
         record, history = loaded
         live = Live.loaded(record)
-        if live.ended or not record.events:
+        if live.ended:
+            return live
+        if record.problem is not None and instance_id not in self._resumed and _stays(record.problem):
+            self.parked[instance_id] = ""
+            self._held.setdefault(instance_id, [])
+            return live
+        self._resumed.discard(instance_id)
+        if not record.events:
             return live
         live.execution = self._around.executor.open(live.name, live.version, instance_id, live.execution_id)
         if live.execution is None:
@@ -425,12 +469,10 @@ class Partition:
             self._around.lost(self.lease, error)
         elif self.careful:
             self.committer.discard()
-            self._refusal = error
+            self.refusal = error
         else:
             log.warning("partition %d: a commit was refused, reading it afresh: %s", self.number, error)
-            self.careful = True
-            self._reset()
-            self.spawn(self._recover())
+            self._go_through(until=self.cursor, deadly=False)
 
     # -- taking over and recovering
 
@@ -438,43 +480,31 @@ class Partition:
         """Learn what the last owner left behind. Comes before the first read."""
         parked = await persist(lambda: self._around.store.parked(self.number))
         self._known_parked = set(parked)
+        deaths = await persist(lambda: self._around.store.deaths(self.lease))
+        self.careful = deaths >= recovery.DEATHS_MAX
 
-    async def _recover(self) -> None:
-        """Read the partition afresh and apply one message per commit; what is refused even so becomes a dead letter."""
-        await self.committer.drain()  # the commit in flight was none of those that were discarded
-        store, after = self._around.store, "0"
-        while True:
-            cursors = {self.number: after}
-            found = await persist(lambda cursors=cursors: store.read_inboxes(cursors, 100, 0))  # type: ignore[misc]
-            if not found:
-                break
-            for entry in found[0][1]:
-                item = self._parse(entry)
-                if item is not None:
-                    await self._attempt(item, entry.blob)
-            after = found[0][1][-1].entry_id
-        members, _ = await persist(lambda: store.due(self.lease, 1_000))
-        for member in members:
-            timer = timer_member.parse(member)
-            if timer is not None:
-                await self._attempt((member, True, timer), _bytes(member))
-        self.careful = False
-        self.cursor, self.next_due = after, 0
-        self._around.timers_changed()
+    def begin(self) -> None:
+        """Start to work, now that everybody knows of this partition."""
+        if self.careful:
+            log.warning("partition %d: its last owners died soon after they took it; trying its messages one by one", self.number)
+            self._go_through(until=str(self.lease.epoch + 1), deadly=True)
 
-    async def _attempt(self, item: Item, blob: bytes) -> None:
-        self._refusal = None
-        self.take([item])
-        await self.settle()
-        refusal = self._refusal
-        if refusal is None:
-            return
-        self._reset()
-        self.recorder.dead_letter(f"refused by the store: {refusal}", blob)
-        self.consume(item)
-        await self.committer.drain()
+    async def mend(self) -> None:
+        """Have the store mend what somebody spoilt by hand, if there is anything."""
+        inbox, foreign = await persist(lambda: self._around.store.mend(self.lease))
+        if foreign:
+            log.error("partition %d: %d foreign entries were in its outbox; see the dead letters", self.number, len(foreign))
+            letters = [(f"foreign entry in outbox of partition {self.number}", blob) for blob in foreign]
+            await persist(lambda: self._around.store.dead_letter(letters))
+        if inbox and not self.careful:
+            self._failed(Refused("the ids of its inbox had been spoilt, and are mended"))
 
-    def _reset(self) -> None:
+    def _go_through(self, *, until: str, deadly: bool) -> None:
+        self.careful = True
+        self.reset()
+        self.spawn(recovery.Recovery(self, until=until, deadly=deadly).run())
+
+    def reset(self) -> None:
         """Forget everything that is not in the store."""
         self._restarts += 1
         self.committer.discard()
@@ -516,7 +546,7 @@ class Partition:
 
     def close(self) -> None:
         """Forget everything; the partition belongs to someone else now."""
-        self._reset()
+        self.reset()
 
 
 def _diagnosis(error: Exception) -> tuple[str, str]:
@@ -529,6 +559,8 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
     return "turn-failed", f"{type(error).__name__}: {error}"
 
 
-def _bytes(member: str) -> bytes:
-    """A timer member as it stands in the store, whatever somebody wrote there by hand."""
-    return member.encode("utf-8", "surrogateescape")
+def _stays(problem: bytes) -> bool:
+    try:
+        return orjson.loads(problem)["kind"] in _STAYS
+    except (ValueError, TypeError, KeyError):  # not written by us
+        return False

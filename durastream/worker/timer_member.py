@@ -67,3 +67,8 @@ def parse(member: str) -> TimerItem | None:
     except InvalidId:
         return None
     return _KINDS[parts[0]](parts[3], parts[2], int(parts[1]))
+
+
+def raw(member: str) -> bytes:
+    """A member as it stands in the store, whatever somebody wrote there by hand."""
+    return member.encode("utf-8", "surrogateescape")

@@ -31,3 +31,9 @@ async def waits(ctx: ds.OrchestrationContext, n: int) -> Any:
 async def passes_on(ctx: ds.OrchestrationContext, value: Any) -> Any:
     ctx.set_custom_status(value)
     return await ctx.call_activity(echo, value)
+
+
+@app.orchestrator
+async def parent(ctx: ds.OrchestrationContext, n: int) -> int:
+    result: int = await ctx.call_sub_orchestrator(neighbour, n)
+    return result

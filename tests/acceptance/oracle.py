@@ -34,7 +34,7 @@ _AT_ONCE = 100  # histories read in parallel
 
 def check_history(events: list[Any]) -> list[str]:
     """Findings in one history of an orchestration that awaited all it began (S1, S4)."""
-    answers = Counter(event.task for event in events if hasattr(event, "task"))
+    answers = Counter(task for event in events if (task := getattr(event, "task", None)) is not None)
     found = []
     for number, event in enumerate(events):
         kinds = _ANSWERS.get(type(event))
@@ -42,7 +42,7 @@ def check_history(events: list[Any]) -> list[str]:
             continue
         if answers[number] != 1:
             found.append(f"event {number} {type(event).__name__} has {answers[number]} outcomes")
-        elif not any(isinstance(other, kinds) and other.task == number for other in events):
+        elif not any(isinstance(other, kinds) and getattr(other, "task", None) == number for other in events):
             found.append(f"event {number} {type(event).__name__} has an outcome of another kind")
     times = [event.at for event in events]
     if times != sorted(times):

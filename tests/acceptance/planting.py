@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count as counted
+from itertools import islice
 from typing import Any
 
 import msgpack
@@ -63,6 +65,15 @@ class Garden:
         return {name: count for name, count in left.items() if count}
 
 
+def ids_in(partition: int, count: int, prefix: str = "i") -> list[str]:
+    """Instance ids that live in a partition."""
+    return list(
+        islice(
+            (one for one in (f"{prefix}{k}" for k in counted()) if partition_of(one, PARTITIONS) == partition), count
+        )
+    )
+
+
 @contextmanager
 def garden(url: str, hub: str = "default") -> Iterator[Garden]:
     with redis.Redis.from_url(url, protocol=2) as connection:
@@ -77,18 +88,22 @@ def nested(depth: int) -> bytes:
     return b"\x91" * depth + b"\x90"
 
 
+# fmt: off
 RUBBISH: list[bytes] = [
-    b"", b"\x00", b"\xc0", b"\xc1", b"\xff", b"null", b"{}", b"[]", b'{"op":"start"}', b"start", b" ",
-    b"\x80", b"\x90", b"\x91", b"\x91\x01", b"\x91\xc0", b"\x91\xcb", b"\x92\x01", b"\x92\x01\x01", b"\x92\x7f\x01", b"\x92\xff\x01",
-    b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xd9\x80",
-    b"\xc7\x05\x01hello", b"\xd4\x01\x00", b"\xc9\xff\xff\xff\xff\x01", b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00",
-    b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", b"\xd3\x80\x00\x00\x00\x00\x00\x00\x00", b"\x93\x01\x02\x03", b"\x81\x01\x02",
-    b"\x1f\x8b\x08\x00", b"PK\x03\x04", b"\x80\x04\x95", b"cos\nsystem\n(S'true'\ntR.", b"\r\n$5\r\n", b"*1\r\n$8\r\nFLUSHALL\r\n",
-    b"\xef\xbb\xbf{}", b"\xed\xa0\x80", b"A" * 10_000, bytes(range(256)), nested(50), nested(511), nested(1_023), nested(5_000),
-    b"\x91" * 100_000, msgpack.packb([]), msgpack.packb([None]), msgpack.packb(["start"]), msgpack.packb([True, "i"]), msgpack.packb([1.0, "i"]),
-    msgpack.packb([0]), msgpack.packb([-1]), msgpack.packb([12]), msgpack.packb([99, "i"]), msgpack.packb([2**63]), msgpack.packb({"a": 1}),
+    b"", b"\x00", b"\xc0", b"\xc1", b"\xff", b"null", b"{}", b"[]", b'{"op":"start"}', b"start", b" ", b"\x80",
+    b"\x90", b"\x91", b"\x91\x01", b"\x91\xc0", b"\x91\xcb", b"\x92\x01", b"\x92\x01\x01", b"\x92\x7f\x01",
+    b"\x92\xff\x01", b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff",
+    b"\xc6\xff\xff\xff\xff", b"\xd9\x80", b"\xc7\x05\x01hello", b"\xd4\x01\x00", b"\xc9\xff\xff\xff\xff\x01",
+    b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"\xd3\x80\x00\x00\x00\x00\x00\x00\x00", b"\x93\x01\x02\x03", b"\x81\x01\x02", b"\x1f\x8b\x08\x00",
+    b"PK\x03\x04", b"\x80\x04\x95", b"cos\nsystem\n(S'true'\ntR.", b"\r\n$5\r\n", b"*1\r\n$8\r\nFLUSHALL\r\n",
+    b"\xef\xbb\xbf{}", b"\xed\xa0\x80", b"A" * 10_000, bytes(range(256)), nested(50), nested(511), nested(1_023),
+    nested(5_000), b"\x91" * 100_000, msgpack.packb([]), msgpack.packb([None]), msgpack.packb(["start"]),
+    msgpack.packb([True, "i"]), msgpack.packb([1.0, "i"]), msgpack.packb([0]), msgpack.packb([-1]),
+    msgpack.packb([12]), msgpack.packb([99, "i"]), msgpack.packb([2**63]), msgpack.packb({"a": 1}),
     msgpack.packb("text"), msgpack.packb(7), msgpack.packb(b"raw"), msgpack.packb([1] * 1_000),
-]  # fmt: skip
+]
+# fmt: on
 """Bytes that are no message, no activity and no event."""
 
 

@@ -14,7 +14,7 @@ import redis
 
 import durastream as ds
 from tests.acceptance.processes import ROOT
-from tests.acceptance.serving import serving
+from tests.acceptance.serving import serving, until
 from tests.support import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_server]
@@ -45,15 +45,15 @@ async def client(server_url: str) -> AsyncIterator[ds.Client]:
 
 
 @pytest.fixture
-def server(server_url: str) -> redis.Redis:
+def server(server_url: str) -> Any:  # redis.Redis: its replies are typed for every protocol at once
     return redis.Redis.from_url(server_url, protocol=2, decode_responses=True)
 
 
-def add(server: redis.Redis, **fields: str) -> str:
+def add(server: Any, **fields: str) -> str:
     return str(server.xadd(IN, fields))
 
 
-async def answer(server: redis.Redis, key: str) -> Any:
+async def answer(server: Any, key: str) -> Any:
     found: list[str] = []
 
     def arrived() -> bool:
@@ -64,7 +64,7 @@ async def answer(server: redis.Redis, key: str) -> Any:
     return json.loads(found[0])
 
 
-async def test_start_and_answer(client: ds.Client, server: redis.Redis) -> None:
+async def test_start_and_answer(client: ds.Client, server: Any) -> None:
     add(server, op="start", name="echo", id="order-7", input='{"sku": 1}', reply="my:answers")
     assert await answer(server, "my:answers") == {
         "id": "order-7",
@@ -76,13 +76,13 @@ async def test_start_and_answer(client: ds.Client, server: redis.Redis) -> None:
     await eventually(lambda: server.xlen(IN) == 0)
 
 
-async def test_the_id_follows_from_the_entry(client: ds.Client, server: redis.Redis) -> None:
+async def test_the_id_follows_from_the_entry(client: ds.Client, server: Any) -> None:
     entry = add(server, op="start", name="echo", reply="my:answers")
     told = await answer(server, "my:answers")
     assert entry in told["id"] and told["output"] is None
 
 
-async def test_answers_of_failed_and_terminated_ones(client: ds.Client, server: redis.Redis) -> None:
+async def test_answers_of_failed_and_terminated_ones(client: ds.Client, server: Any) -> None:
     add(server, op="start", name="fails", id="f", reply="f:answers")
     told = await answer(server, "f:answers")
     assert (told["status"], told["failure"]["type"], told["failure"]["message"]) == ("Failed", "ValueError", "no")
@@ -91,7 +91,7 @@ async def test_answers_of_failed_and_terminated_ones(client: ds.Client, server: 
     assert (await answer(server, "t:answers"))["reason"] == "no stock"
 
 
-async def test_events_suspend_and_resume_in_order(client: ds.Client, server: redis.Redis) -> None:
+async def test_events_suspend_and_resume_in_order(client: ds.Client, server: Any) -> None:
     add(server, op="start", name="approve", id="a", input="1", reply="my:answers")
     add(server, op="suspend", id="a")
     add(server, op="event", id="a", name="APPROVED", data="true")
@@ -101,7 +101,7 @@ async def test_events_suspend_and_resume_in_order(client: ds.Client, server: red
     async def suspended() -> bool:
         return (await handle.status()).runtime_status == "Suspended"
 
-    await eventually(suspended)
+    await until(suspended)
     assert server.llen("my:answers") == 0
     add(server, op="resume", id="a")
     assert (await answer(server, "my:answers"))["output"] == [1, True]
@@ -121,7 +121,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("fields", BAD.values(), ids=BAD)
-async def test_bad_entries_become_dead_letters(client: ds.Client, server: redis.Redis, fields: dict[str, str]) -> None:
+async def test_bad_entries_become_dead_letters(client: ds.Client, server: Any, fields: dict[str, str]) -> None:
     add(server, **{"reply": "bad:answers", **fields})
     add(server, op="start", name="echo", id="next", reply="good:answers")
     assert (await answer(server, "good:answers"))["status"] == "Completed"  # the stream goes on
@@ -133,7 +133,7 @@ async def test_bad_entries_become_dead_letters(client: ds.Client, server: redis.
     assert [one.id async for one in client.list()] == ["next"]
 
 
-async def test_a_taken_id_is_refused(client: ds.Client, server: redis.Redis) -> None:
+async def test_a_taken_id_is_refused(client: ds.Client, server: Any) -> None:
     await client.start(approve, 1, instance_id="taken")
     add(server, op="start", name="echo", id="taken", reply="my:answers")
     assert "exists already" in (await answer(server, "my:answers"))["error"]
@@ -142,7 +142,7 @@ async def test_a_taken_id_is_refused(client: ds.Client, server: redis.Redis) -> 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no Node.js here")
-async def test_from_node(client: ds.Client, server: redis.Redis, server_url: str, tmp_path: Path) -> None:
+async def test_from_node(client: ds.Client, server: Any, server_url: str, tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests" / "acceptance" / "any_client.mjs", tmp_path)
     install = ["npm", "install", "--no-audit", "--no-fund", "--silent", "redis@5"]
     installed = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, timeout=120)

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,10 @@ TARGET = "tests.acceptance.kill_app:app"
 KINDS = [*REAL_SERVERS.values()]
 
 
-@pytest.fixture(params=[(path, "always") for path in KINDS] + [(path, "everysec") for path in KINDS[:1]] or [NO_SERVER])
+WHERE: list[Any] = [(path, "always") for path in KINDS] + [(path, "everysec") for path in KINDS[:1]]
+
+
+@pytest.fixture(params=WHERE or [NO_SERVER])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedServer]:
     path, fsync = request.param
     with EmbeddedServer.start(path, tmp_path, appendfsync=fsync) as started:

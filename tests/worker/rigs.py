@@ -71,6 +71,7 @@ class Rig:
                 committed=lambda _, entries: self.outbound.extend(entries),
                 timers_changed=lambda: None,
                 lost=lambda _, error: self.lost.append(error),
+                one_at_a_time=asyncio.Lock(),
             ),
         )
 
@@ -80,6 +81,7 @@ class Rig:
         assert lease is not None
         rig = cls(app, server, lease, live_max=live_max)
         await rig.partition.take_over()
+        rig.partition.begin()
         return rig
 
     async def send(self, *messages: Message) -> None:

@@ -54,6 +54,12 @@ def sample_app() -> ds.App:
         return 400
 
     @app.orchestrator
+    async def loops(ctx: ds.OrchestrationContext, n: int) -> int:
+        await ctx.wait_for_external_event("go")
+        ctx.continue_as_new(n + 1)
+        return n
+
+    @app.orchestrator
     async def quick(ctx: ds.OrchestrationContext) -> None: ...
 
     return app
@@ -114,6 +120,20 @@ async def test_late_duplicate_and_foreign_outcomes_are_dropped_and_counted() -> 
     assert rig.partition.dropped == len(late) + 2
 
 
+async def test_a_suspension_that_meets_continue_as_new_is_shown_and_holds() -> None:
+    rig = await Rig.own(sample_app(), memory_server())
+    await rig.start("loops", "l", data=b"0")
+    await rig.send(go("l"), Suspend("l", "wait"))
+    (record,) = await rig.store.records(["l"])
+    assert (record.status, record.execution_id) == ("Suspended", "tok.1")
+    await rig.send(go("l"))
+    (record,) = await rig.store.records(["l"])
+    assert (record.status, record.execution_id) == ("Suspended", "tok.1")
+    await rig.send(Resume("l", None), Resume("l", "too much"))
+    (record,) = await rig.store.records(["l"])
+    assert (record.status, record.execution_id, record.input) == ("Running", "tok.2", b"2")
+
+
 async def test_a_new_owner_replays_and_goes_on() -> None:
     server = memory_server()
     first = await Rig.own(sample_app(), server)
@@ -155,7 +175,7 @@ async def test_a_refused_commit_is_read_again_one_by_one(monkeypatch: pytest.Mon
     assert not [one for one in rig.outbound if one.target == "dead"]
 
 
-async def test_a_message_that_is_refused_even_alone_becomes_a_dead_letter() -> None:
+async def test_one_whose_messages_are_refused_even_alone_is_parked_until_it_is_resumed() -> None:
     rig = await Rig.own(sample_app(), memory_server())
     for n in range(3):
         await rig.start("waits", f"w{n}")
@@ -163,16 +183,20 @@ async def test_a_message_that_is_refused_even_alone_becomes_a_dead_letter() -> N
     original = rig.store.commit
 
     async def refuses_one(lease: Any, sequence: int, commit: Commit) -> None:
-        if any(change.instance_id == "w1" for change in commit.changes):
+        if any(change.instance_id == "w1" and change.events for change in commit.changes):
             raise Refused("its history is a string")
         await original(lease, sequence, commit)
 
     rig.store.commit = refuses_one  # type: ignore[method-assign]
     await rig.send(*(go(f"w{n}", k) for k in range(3) for n in range(3)))
-    assert [await rig.status(f"w{n}") for n in range(3)] == ["Completed", "Running", "Completed"]
-    dead = [one for one in rig.outbound if one.target == "dead"]
-    assert len(dead) == 3
-    assert await rig.inbox() == []
+    assert [await rig.status(f"w{n}") for n in range(3)] == ["Completed", "Suspended", "Completed"]
+    (record,) = await rig.store.records(["w1"])
+    assert b"its history is a string" in record.problem
+    assert len(await rig.inbox()) == 3, "its messages are kept"
+    rig.store.commit = original  # type: ignore[method-assign]
+    await rig.send(Resume("w1", "mended"))
+    (record,) = await rig.store.records(["w1"])
+    assert (record.status, record.problem, await rig.inbox()) == ("Completed", None, [])
 
 
 async def test_a_bug_of_the_engine_in_one_message_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,8 +212,9 @@ async def test_a_bug_of_the_engine_in_one_message_does_not_stop_the_others(monke
 
     monkeypatch.setattr(rig.partition.recorder, "turn", fails_for_one)
     await rig.send(*(go(f"w{n}", k) for k in range(3) for n in range(3)))
-    assert [await rig.status(f"w{n}") for n in range(3)] == ["Completed", "Running", "Completed"]
-    assert await rig.inbox() == []
+    assert [await rig.status(f"w{n}") for n in range(3)] == ["Completed", "Suspended", "Completed"]
+    (record,) = await rig.store.records(["w1"])
+    assert b"a bug" in record.problem
 
 
 async def test_an_outage_delays_but_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,8 +247,12 @@ async def test_messages_before_a_scheduled_start_wait_in_the_inbox_and_then_go_i
     assert rig.partition.next_due <= at
     await rig.send(go("later", 1), Suspend("later", None), go("later", 2), Resume("later", None), go("later", 3))
     assert (await rig.status("later"), len(await rig.inbox())) == ("Pending", 5)
-    while await rig.status("later") == "Pending":
+
+    async def started() -> bool:
         await rig.fire()
+        return await rig.status("later") != "Pending"
+
+    await until(started)
     (record,) = await rig.store.records(["later"])
     assert (record.status, record.output, await rig.inbox()) == ("Completed", b"[1,2,3]", [])
 

@@ -5,7 +5,7 @@
 -- Errors  none of its own
 --@include _clock
 
-local held = redis.call('HMGET', KEYS[1], 'epoch', 'nonce', 'until')
+local held = redis.call('HMGET', KEYS[1], 'epoch', 'nonce', 'until', 'owner', 'deaths')
 local now = now_ms()
 local ends = tonumber(held[3] or '0')
 if ends > now then
@@ -14,5 +14,12 @@ if ends > now then
 end
 -- At least the clock: after a failover that forgot an acquisition the next epoch is still a new one.
 local epoch = text(math.max(tonumber(held[1] or '0') + 1, now))
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'nonce', ARGV[2], 'epoch', epoch, 'until', text(now + ARGV[3]), 'seq', '0')
+-- Owners that die young, one after the other, may die of what waits here; an epoch is the time it began.
+local deaths = 0
+if held[4] and held[4] ~= '' then
+  local young = ends - tonumber(held[1]) <= 2 * ARGV[3]
+  deaths = 1 + (young and tonumber(held[5] or '0') or 0)
+end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'nonce', ARGV[2], 'epoch', epoch, 'until', text(now + ARGV[3]), 'seq', '0',
+  'deaths', deaths)
 return epoch

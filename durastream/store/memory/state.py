@@ -36,6 +36,8 @@ class LeaseState:
     until: int = 0
     sequence: int = 0  # number of the last commit applied under this epoch
     sent: int = 0  # sequence of the last outbox entry written under this epoch
+    deaths: int = 0  # owners in a row that died young
+    trying: tuple[str, int, int] = ("", 0, 0)  # entry, how many owners in a row have tried it, epoch of the last of them
 
     def check(self, lease: Lease) -> None:
         """Raise Fenced unless the lease is the present one. One that ran out stays good until another takes it."""
@@ -48,6 +50,11 @@ class LeaseState:
         """The epoch; None when another holds it. The holder's own nonce means that the call is repeated."""
         if self.owner is not None and self.until > now:
             return self.epoch if self.nonce == nonce else None
+        if self.owner is None:
+            self.deaths = 0
+        else:
+            young = self.until - self.epoch <= 2 * ttl_ms
+            self.deaths = 1 + (self.deaths if young else 0)
         # At least the clock: after a failover that forgot an acquisition the next epoch is still a new one.
         self.epoch = max(self.epoch + 1, now)
         self.owner, self.nonce, self.until = worker_id, nonce, now + ttl_ms
@@ -64,6 +71,12 @@ class LeaseState:
         """Free it for others. Not this lease any more: nothing to do, so that the call may be repeated."""
         if self.holds(lease):
             self.owner, self.nonce, self.until = None, "", 0
+
+    def attempt(self, entry: str) -> int:
+        tried, tries, by = self.trying
+        tries = 1 if tried != entry else tries + (by != self.epoch)
+        self.trying = (entry, tries, self.epoch)
+        return tries
 
     def holds(self, lease: Lease) -> bool:
         return self.owner is not None and (self.epoch, self.nonce) == (lease.epoch, lease.nonce)

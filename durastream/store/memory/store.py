@@ -227,6 +227,18 @@ class OwnerVerbs(ClientVerbs):
             self._server.channels.publish(channel, blob)
         self._arrived(None)
 
+    async def deaths(self, lease: Lease) -> int:
+        await self._enter()
+        return self._state.lease(lease.partition).deaths
+
+    async def mend(self, lease: Lease) -> tuple[bool, list[bytes]]:
+        await self._owned(lease)
+        return False, []  # nobody can spoil the ids of this store
+
+    async def attempt(self, lease: Lease, entry: str) -> int:
+        place, _ = await self._owned(lease)
+        return place.lease.attempt(entry)
+
     async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
         place, now = await self._owned(lease)
         timers = [(due, member) for member, due in place.timers.items()]

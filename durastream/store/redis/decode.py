@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final, cast
 
-from durastream.core.status import Status
+from durastream.core.status import ALL, Status
+from durastream.errors import Refused
 from durastream.store.protocol import InboxEntry, Outbound, Record, Started
 
 _DIGITS_MAX: Final = 15  # of times and counts: more than any of ours has, and exact in every language
@@ -26,15 +27,22 @@ def number(value: bytes | None) -> int | None:
 
 
 def record(instance_id: str, flat: list[bytes]) -> Record | None:
-    """HGETALL of an instance; None where there is none."""
+    """HGETALL of an instance; None where there is none. Raises Refused for one that was spoilt by hand."""
     if not flat:
         return None
-    get = pairs(flat).get
+    try:
+        return _record(instance_id, pairs(flat))
+    except ValueError as error:
+        raise Refused(f"the record of instance {instance_id!r} cannot be read: {str(error)[:200]}") from None
+
+
+def _record(instance_id: str, fields: dict[bytes, bytes]) -> Record:
+    get = fields.get
     return Record(
         instance_id=instance_id,
         execution_id=get(b"execution_id", b"").decode(),
         name=get(b"name", b"").decode(),
-        status=cast(Status, get(b"status", b"").decode()),
+        status=_status(get(b"status", b"")),
         revision=int(get(b"revision", b"0")),
         events=int(get(b"events", b"0")),
         created_at=int(get(b"created_at", b"0")),
@@ -52,6 +60,13 @@ def record(instance_id: str, flat: list[bytes]) -> Record | None:
         problem=get(b"problem"),
         start_at=number(get(b"start_at")),
     )
+
+
+def _status(word: bytes) -> Status:
+    status = word.decode()
+    if status not in ALL:
+        raise ValueError(f"no status: {status!a:.40}")
+    return status
 
 
 def started(instance_id: str, reply: list[Any]) -> Started:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from durastream.core.status import TERMINAL
+from durastream.errors import Refused
+from durastream.store.connection import ReplyError
 from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerInfo
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
@@ -19,6 +21,7 @@ _FORGET_SILENT_MS = 3_600_000
 _DEAD_MAX = 10_000  # dead letters kept
 _TIDY_COUNT = 200
 _REPLY_TTL_S = 3_600
+_AHEAD_MS = 86_400_000  # ids of entries that are further ahead of the clock were not given by the server
 
 
 class OwnerVerbs(Base):
@@ -63,7 +66,10 @@ class OwnerVerbs(Base):
 
     async def load(self, lease: Lease, ids: Sequence[str]) -> list[tuple[Record, list[bytes]] | None]:
         names = self.keys.partitions[lease.partition]
-        flats = await self._calls(("HGETALL", names.instance(one)) for one in ids)
+        try:
+            flats = await self._calls(("HGETALL", names.instance(one)) for one in ids)
+        except ReplyError as error:
+            raise Refused(f"an instance cannot be read: {error}") from None
         records = [decode.record(one, flat) for one, flat in zip(ids, flats, strict=True)]
         open_ones = [one for one in records if one is not None and one.status not in TERMINAL]
         histories = await self._histories(lease.partition, open_ones)
@@ -76,7 +82,12 @@ class OwnerVerbs(Base):
             for one in records
             for first in range(0, one.events, _HISTORY_PAGE)
         ]
-        replies = await self._calls(("HMGET", names.history(one), *numbers) for one, numbers in pages)
+        try:
+            replies = await self._calls(("HMGET", names.history(one), *numbers) for one, numbers in pages)
+        except ReplyError as error:
+            if len(records) > 1:
+                raise Refused(f"a history cannot be read: {error}") from None
+            return {}  # an instance whose history is gone: for the caller to tell
         histories: dict[str, list[bytes]] = {}
         for (one, _), events in zip(pages, replies, strict=True):
             histories.setdefault(one, []).extend(event for event in events if event is not None)
@@ -87,6 +98,20 @@ class OwnerVerbs(Base):
         builder.build(commit, lease.epoch)
         args = builder.arguments(commit, (lease.epoch, lease.nonce), sequence)
         await self._run("commit", builder.keys, args)
+
+    async def deaths(self, lease: Lease) -> int:
+        return decode.count(await self._call("HGET", self._lease_key(lease), "deaths"))
+
+    async def mend(self, lease: Lease) -> tuple[bool, list[bytes]]:
+        names = self.keys.partitions[lease.partition]
+        args = [lease.epoch, lease.nonce, _AHEAD_MS, _TIDY_COUNT]
+        inbox, foreign = await self._run("mend", [names.lease, names.inbox, names.outbox], args)
+        return inbox == 1, [decode.outbound(entry).blob for entry in foreign]
+
+    async def attempt(self, lease: Lease, entry: str) -> int:
+        args = [lease.epoch, lease.nonce, decode.member_bytes(entry)]
+        tries: int = await self._run("attempt", [self._lease_key(lease)], args)
+        return tries
 
     async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
         names = self.keys.partitions[lease.partition]
