@@ -73,7 +73,10 @@ class App:
         `name`: else the function's. `timeout` of one attempt, `retry` and `queue`: what holds unless the call says
         otherwise. Raises DurastreamError for a name that is taken and for a signature that cannot work.
         """
-        check_name(queue, "queue")
+        if "/" in check_name(queue, "queue"):
+            raise DurastreamError(
+                f"queue {queue!r}: a queue name has no '/'; it separates a queue from an activity's name"
+            )
         timeout_ms = None if timeout is None else duration_ms(timeout, "timeout")
 
         def register(function: F) -> F:

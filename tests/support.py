@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 class ManualClock:
@@ -24,13 +22,16 @@ class ManualClock:
 
 
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], deadline_s: float = 10, *, pause_s: float = 0.005, what: str = ""
-) -> T:
-    """Ask again until the answer is true, and return it. AssertionError with the last answer at the deadline."""
+    condition: Callable[[], object], deadline_s: float = 10, *, pause_s: float = 0.005, what: str = ""
+) -> Any:
+    """Ask again until the answer is true, and return it. AssertionError with the last answer at the deadline.
+
+    The condition may be a coroutine function.
+    """
     ends = time.monotonic() + deadline_s
     while True:
         answer: Any = condition()
-        value: T = await answer if isinstance(answer, Awaitable) else answer
+        value: Any = await answer if isinstance(answer, Awaitable) else answer
         if value:
             return value
         assert time.monotonic() < ends, f"not within {deadline_s} s: {what or condition}; last answer {value!r}"

@@ -263,7 +263,8 @@ def explain(endpoint: Endpoint, error: BaseException) -> StoreError:
             found = next((one for one in chain if isinstance(one, type_)), None)
             if found is not None:
                 return kind(f"cannot use redis at {endpoint.address}: {text.format(error=found, hint=hint)}")
-    refused = isinstance(error, ResponseError)  # protected mode, an unknown database, a command our user may not run
+    # Protected mode, an unknown database, a command our user may not run; but not a script that runs for too long.
+    refused = isinstance(error, ResponseError) and not str(error).startswith("BUSY ")
     return (ServerUnsuitable if refused else StoreUnavailable)(f"cannot use redis at {endpoint.address}: {error}")
 
 

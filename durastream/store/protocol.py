@@ -17,6 +17,10 @@ from typing import NamedTuple, Protocol
 from durastream.core.events import Json
 from durastream.core.status import Status
 
+SUSPECT = 3
+"""Deliveries after which an activity is suspected of killing its workers: from then on suspects run one at a time in each worker,
+and only the one that had begun counts a death. Before, all that a dead worker held count it."""
+
 # ---------------------------------------------------------------- values
 
 
@@ -357,9 +361,13 @@ class WorkerStore(ClientStore, Protocol):
         that heartbeats and claims in between would otherwise look dead."""
         ...
 
+    async def begin(self, worker_id: str, activity: Activity) -> bool:
+        """Note that a claimed suspect (see SUSPECT) begins to run. False: it is not there any more."""
+        ...
+
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         """Put back what these workers had claimed, counted as one more delivery, and forget those with nothing left. Returns
-        what was put back."""
+        what was put back. A suspect counts only if it had begun: the others were in bad company."""
         ...
 
     # -- ingress of the hub: one reader, fenced at each target

@@ -15,7 +15,7 @@ from durastream.core.definitions import ActivityDefinition
 from durastream.core.events import Failure
 from durastream.core.messages import ActivityItem, TaskResult
 from durastream.errors import StoreUnavailable, WireError
-from durastream.store.protocol import Activity, Outcome, WorkerStore
+from durastream.store.protocol import SUSPECT, Activity, Outcome, WorkerStore
 from durastream.worker.backoff import Backoff, persist
 from durastream.worker.builtin import builtin
 from durastream.worker.completer import Completer
@@ -56,6 +56,7 @@ class Activities:
         self.completer = Completer(store, worker_id)
         self.running: dict[tuple[int, str, str], Running] = {}
         self._freed = asyncio.Event()
+        self._one_suspect = asyncio.Lock()
         self._stopping = False
         self._claiming: asyncio.Task[None] | None = None
         self.done = 0
@@ -144,11 +145,22 @@ class Activities:
 
     async def _run(self, key: tuple[int, str, str], running: Running, definition: ActivityDefinition) -> None:
         try:
-            result = await self._runner.run(definition, running.item, running.context)
+            if running.activity.deliveries < SUSPECT:
+                result: TaskResult | None = await self._runner.run(definition, running.item, running.context)
+            else:
+                result = await self._run_alone(running, definition)
         finally:
             del self.running[key]
             self._freed.set()
-        self._finish(running.activity, result)
+        if result is not None:
+            self._finish(running.activity, result)
+
+    async def _run_alone(self, running: Running, definition: ActivityDefinition) -> TaskResult | None:
+        """A suspect: no other one runs beside it, so that it is known which one this process died of. None: it is gone."""
+        async with self._one_suspect:
+            if not await persist(lambda: self._store.begin(self._worker_id, running.activity)):
+                return None
+            return await self._runner.run(definition, running.item, running.context)
 
     def _finish(self, activity: Activity, result: TaskResult) -> None:
         self.done += 1
@@ -208,7 +220,9 @@ class Activities:
             async with asyncio.timeout(max(grace_s, 1.0)):
                 await self.completer.drain()
         except TimeoutError:
-            log.warning("the store is away: outcomes of finished activities are not recorded; others will run them again")
+            log.warning(
+                "the store is away: outcomes of finished activities are not recorded; others will run them again"
+            )
         for one in left:
             activity = one.activity
             entry = (activity.queue, activity.entry_id, activity.queue)

@@ -36,7 +36,9 @@ log = logging.getLogger("durastream.worker")
 _INGRESS = -1
 _TICK_S = 1.0
 _PULSE_S = 0.2  # how often the main loop shows that it turns
-_RESCUE_EVERY_S = 60.0
+_RESCUE_EVERY_LEASES = (
+    6.0  # looks for claims of the dead also when nobody seems to have died, every so many lease times
+)
 _CLIENT_SILENT_MS = 3_600_000  # a client that has sent nothing for so long does not repeat anything any more
 
 
@@ -322,7 +324,7 @@ class Host:
         live = [one.worker_id for one in self._shared.live]
         now = time.monotonic()
         if now >= self._rescue_at or live != self._rescued_with:
-            self._rescue_at, self._rescued_with = now + _RESCUE_EVERY_S, live
+            self._rescue_at, self._rescued_with = now + _RESCUE_EVERY_LEASES * self.options.lease_s, live
             for partition in list(self.owned.values()):
                 await self._care_for(partition)
         self.activities.read_also(about.split_queues(self._shared.live))

@@ -108,7 +108,9 @@ class Ingress:
             return [error if len(batch) == 1 else (await self._send(partition, [one], []))[0] for one in batch]
 
     @staticmethod
-    def _refused(batch: list[_Addressed], answers: list[_Answer], fields_of: dict[str, dict[bytes, bytes]]) -> list[_Bad]:
+    def _refused(
+        batch: list[_Addressed], answers: list[_Answer], fields_of: dict[str, dict[bytes, bytes]]
+    ) -> list[_Bad]:
         return [
             _Bad(reason, fields_of[entry_id])
             for (entry_id, _), answer in zip(batch, answers, strict=True)

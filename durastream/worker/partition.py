@@ -486,14 +486,19 @@ class Partition:
     def begin(self) -> None:
         """Start to work, now that everybody knows of this partition."""
         if self.careful:
-            log.warning("partition %d: its last owners died soon after they took it; trying its messages one by one", self.number)
+            log.warning(
+                "partition %d: its last owners died soon after they took it; trying its messages one by one",
+                self.number,
+            )
             self._go_through(until=str(self.lease.epoch + 1), deadly=True)
 
     async def mend(self) -> None:
         """Have the store mend what somebody spoilt by hand, if there is anything."""
         inbox, foreign = await persist(lambda: self._around.store.mend(self.lease))
         if foreign:
-            log.error("partition %d: %d foreign entries were in its outbox; see the dead letters", self.number, len(foreign))
+            log.error(
+                "partition %d: %d foreign entries were in its outbox; see the dead letters", self.number, len(foreign)
+            )
             letters = [(f"foreign entry in outbox of partition {self.number}", blob) for blob in foreign]
             await persist(lambda: self._around.store.dead_letter(letters))
         if inbox and not self.careful:

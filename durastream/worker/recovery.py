@@ -101,7 +101,9 @@ class Recovery:
         partition.take([item])
         await partition.settle()
         if partition.refusal is not None:
-            await self._set_aside(item, blob, "refused", f"the store refused what came of a message: {partition.refusal}")
+            await self._set_aside(
+                item, blob, "refused", f"the store refused what came of a message: {partition.refusal}"
+            )
 
     async def _set_aside(self, item: Item, blob: bytes, kind: str, why: str) -> None:
         """Park the instance; where there is none, or not even that can be written, the message becomes a dead letter."""

@@ -18,12 +18,27 @@ from durastream.core.events import (
     TaskCompleted,
     TaskScheduled,
     TimerCreated,
+    TimerFired,
     TurnSplit,
 )
+from durastream.core.execution import Orchestration
 from durastream.core.messages import Start, Terminate
 from durastream.core.tasks import Task, when_all
 from durastream.errors import ActivityFailed, OrchestratorError
-from tests.core.driver import RESUME, SUSPEND, Play, child_completed, completed, failed, fired, raised, terminate
+from tests.core.driver import (
+    CODEC,
+    RESUME,
+    START_MS,
+    SUSPEND,
+    Play,
+    child_completed,
+    completed,
+    define,
+    failed,
+    fired,
+    raised,
+    terminate,
+)
 
 Ctx = OrchestrationContext
 Steps = Generator[Task[Any], Any, Any]
@@ -533,3 +548,20 @@ def test_timers_far_away() -> None:
     (timer,) = play.last.timers
     assert timer[1] - play.now == 200 * 365 * 86_400_000 > 2**32
     assert isinstance(play.history[1], TimerCreated)
+
+
+def test_a_timer_does_not_fire_before_its_due_time_for_the_code_either() -> None:
+    """The server found it due; the clock of this process may be a little behind."""
+
+    def sleeper(ctx: OrchestrationContext) -> Any:
+        yield ctx.create_timer(60)
+        return ctx.current_utc_datetime.timestamp() * 1_000
+
+    run = Orchestration(define(sleeper), "i", "tok.0", codec=CODEC)
+    started = run.turn(START_MS, [ExecutionStarted(START_MS, "sleeper", None, None, None, 0)])
+    ((task, due),) = started.timers
+    last = run.turn(due - 3, [TimerFired(due - 3, task)])
+    assert last.events[0] == TimerFired(due, task)
+    assert last.result == str(float(due)).encode()
+    replayed = Orchestration(define(sleeper), "i", "tok.0", codec=CODEC)
+    replayed.replay([*started.events, *last.events])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -65,7 +65,7 @@ class Rig:
     def __init__(self, *numbers: int) -> None:
         self.store: Any = Store()
         self.owned: Any = {number: Partition() for number in numbers}
-        self.fetcher = Fetcher(self.store, self.owned)
+        self.fetcher = Fetcher(cast(Any, self.store), self.owned)
         self.task = asyncio.create_task(self.fetcher.run())
 
     async def stop(self) -> None:

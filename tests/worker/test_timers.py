@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -52,7 +52,7 @@ class Rig:
         self.clock = ServerClock()
         self.store: Any = Store(self.clock)
         self.owned: Any = {number: Partition(number) for number in numbers}
-        self.timers = Timers(self.store, self.owned, self.clock)
+        self.timers = Timers(cast(Any, self.store), self.owned, self.clock)
         self.task: asyncio.Task[None] | None = None
 
     def run(self) -> None:

@@ -8,7 +8,7 @@
 local mark = redis.call('HGET', KEYS[2], ARGV[1])
 local from = 0
 local epoch, nonce, sequence = string.match(mark or '', '^(%d+):([^:]*):(%d+):')
-if epoch then -- a mark that cannot be read counts as none
+if epoch and #epoch <= 15 then -- a mark that cannot be read, or that no owner can have made, counts as none
   -- A lower epoch is a repeat by someone who owned the source before; equal epochs with other nonces come from a failover.
   if tonumber(ARGV[2]) < tonumber(epoch) then return 0 end
   if epoch == ARGV[2] and nonce == ARGV[3] then from = tonumber(sequence) end

@@ -25,18 +25,23 @@ local now, mended = now_ms(), 0
 local ms, length = last_of(KEYS[2])
 -- Only when its owner has read it empty: what stands there is not lost by this.
 if ms and length == 0 and ms > now + ARGV[3] then
-  redis.call('XSETID', KEYS[2], text(now) .. '-0')
+  redis.call('DEL', KEYS[2])
   mended = 1
 end
--- In the outbox an owner's ids begin with its epoch; what comes after them is none of ours.
+-- In the outbox an owner's ids begin with its epoch; what comes after them is none of ours. The stream is written anew: XSETID
+-- lowers no id below that of a deleted entry. While ours are too many for that, it waits until they are delivered.
 local foreign = {}
-ms = last_of(KEYS[3])
-if ms and ms > tonumber(ARGV[1]) then
-  foreign = redis.call('XRANGE', KEYS[3], '(' .. ARGV[1] .. '-18446744073709551615', '+', 'COUNT', ARGV[4])
-  for _, entry in ipairs(foreign) do redis.call('XDEL', KEYS[3], entry[1]) end
-  if #foreign < tonumber(ARGV[4]) then
-    local top = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
-    redis.call('XSETID', KEYS[3], top and top[1] or ARGV[1] .. '-0')
+ms, length = last_of(KEYS[3])
+if ms and ms > tonumber(ARGV[1]) and length <= tonumber(ARGV[4]) then
+  local entries = redis.call('XRANGE', KEYS[3], '-', '+')
+  redis.call('DEL', KEYS[3])
+  for _, entry in ipairs(entries) do
+    local from = tonumber(string.match(entry[1], '^%d+'))
+    if from > tonumber(ARGV[1]) then
+      foreign[#foreign + 1] = entry
+    else
+      redis.call('XADD', KEYS[3], entry[1], unpack(entry[2]))
+    end
   end
 end
 return { mended, foreign }

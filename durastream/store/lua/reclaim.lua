@@ -1,6 +1,6 @@
 -- Put back what dead workers had claimed from one activity stream, counted as one more delivery, at its tail.
 -- KEYS    lease, activity stream
--- ARGV    epoch, nonce, limit, then the ids of the dead workers
+-- ARGV    epoch, nonce, limit, deliveries that make a suspect, then the ids of the dead workers
 -- Returns list of {new entry id, message, deliveries}
 -- Errors  FENCED
 --@include _fence
@@ -8,7 +8,7 @@
 local refused = fence_error(KEYS[1], ARGV[1], ARGV[2])
 if refused then return refused end
 local dead = {}
-for k = 4, #ARGV do dead[ARGV[k]] = true end
+for k = 5, #ARGV do dead[ARGV[k]] = true end
 local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[2], 'workers')
 if consumers.err then return {} end
 local moved, limit = {}, tonumber(ARGV[3])
@@ -31,8 +31,11 @@ for _, consumer in ipairs(consumers) do
           if entry[2][f] == 'm' then blob = entry[2][f + 1] end
           if entry[2][f] == 'd' then deliveries = tonumber(entry[2][f + 1]) or 0 end
         end
-        local id = redis.call('XADD', KEYS[2], '*', 'm', blob, 'd', deliveries + 1)
-        moved[#moved + 1] = { id, blob, deliveries + 1 }
+        -- A suspect that had not begun is none the worse for the death of the worker that held it; `begin` leaves a count that
+        -- reading alone never reaches.
+        if deliveries < tonumber(ARGV[4]) or claim[4] >= 1000 then deliveries = deliveries + 1 end
+        local id = redis.call('XADD', KEYS[2], '*', 'm', blob, 'd', deliveries)
+        moved[#moved + 1] = { id, blob, deliveries }
       end
       redis.call('XACK', KEYS[2], 'workers', claim[1])
       redis.call('XDEL', KEYS[2], claim[1])

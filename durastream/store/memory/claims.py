@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from durastream.store.memory.state import Partition, Queued
-from durastream.store.protocol import Activity, Outcome
+from durastream.store.protocol import SUSPECT, Activity, Outcome
 
 _Place = tuple[Partition, str, str]  # partition, queue, entry id
 
@@ -65,6 +65,15 @@ def put_back(partition: Partition, entries: Sequence[tuple[str, str, str]]) -> N
             partition.queue(to).append(Queued(entry.blob, entry.deliveries))
 
 
+def begin(partition: Partition, activity: Activity) -> bool:
+    stream = partition.activities.get(activity.queue)
+    entry = None if stream is None else stream.entries.get(activity.entry_id)
+    if entry is None or entry.worker is None:
+        return False
+    entry.begun = True
+    return True
+
+
 def reclaim(partition: Partition, dead: Collection[str], limit: int) -> list[Activity]:
     """Move what dead workers hold to the tail of its queue: whatever kills its worker lets the others go first."""
     lost = (
@@ -79,7 +88,8 @@ def reclaim(partition: Partition, dead: Collection[str], limit: int) -> list[Act
 def _again(partition: Partition, queue: str, entry_id: str) -> Activity:
     stream = partition.activities[queue]
     entry = stream.entries.pop(entry_id)
-    new_id = stream.append(Queued(entry.blob, entry.deliveries + 1))
+    counts = entry.deliveries < SUSPECT or entry.begun
+    new_id = stream.append(Queued(entry.blob, entry.deliveries + counts))
     return _shown((partition, queue, new_id))
 
 

@@ -37,7 +37,11 @@ class LeaseState:
     sequence: int = 0  # number of the last commit applied under this epoch
     sent: int = 0  # sequence of the last outbox entry written under this epoch
     deaths: int = 0  # owners in a row that died young
-    trying: tuple[str, int, int] = ("", 0, 0)  # entry, how many owners in a row have tried it, epoch of the last of them
+    trying: tuple[str, int, int] = (
+        "",
+        0,
+        0,
+    )  # entry, how many owners in a row have tried it, epoch of the last of them
 
     def check(self, lease: Lease) -> None:
         """Raise Fenced unless the lease is the present one. One that ran out stays good until another takes it."""
@@ -89,6 +93,7 @@ class Queued:
     blob: bytes
     deliveries: int = 0
     worker: str | None = None
+    begun: bool = False  # of a suspect: it has been told that it runs
 
 
 @dataclass(slots=True)

@@ -313,6 +313,11 @@ class MemoryStore(OwnerVerbs):
         await self._enter()
         return claims.claimants(self._state.partitions[partition])
 
+    async def begin(self, worker_id: str, activity: Activity) -> bool:
+        await self._enter()
+        del worker_id  # the entry itself is the claim
+        return claims.begin(self._state.partitions[activity.partition], activity)
+
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         place, _ = await self._owned(lease)
         return self._arrived(claims.reclaim(place, set(dead), limit))

@@ -8,11 +8,12 @@ from typing import Any
 
 from durastream.store.connection import ReplyError
 from durastream.store.keys import GROUP
-from durastream.store.protocol import Activity, Lease, Outcome
+from durastream.store.protocol import SUSPECT, Activity, Lease, Outcome
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
 
 _CLAIMED_PAGE = 500
+_BEGUN = 1_000  # delivery count of a suspect that has begun; `reclaim.lua` looks for it
 
 
 class ActivityVerbs(Base):
@@ -56,10 +57,8 @@ class ActivityVerbs(Base):
     async def _anything(self, streams: dict[str, tuple[int, str]], block_ms: int) -> bool:
         """Wait, claiming nothing, until an entry lies beyond what the groups have handed out."""
         cursors = await asyncio.gather(*(self._last_delivered(name) for name in streams))
-        reply = await self._read(
-            "activity", block_ms, "XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *streams, *cursors
-        )
-        return bool(reply)
+        places = dict(zip(streams, cursors, strict=True))
+        return bool(await self._read_streams("activity", block_ms, ("XREAD", "COUNT", 1), places))
 
     async def _last_delivered(self, stream: str) -> str:
         try:
@@ -75,16 +74,15 @@ class ActivityVerbs(Base):
     async def _group_read(
         self, worker_id: str, streams: dict[str, tuple[int, str]], from_id: str, count: int, block_ms: int
     ) -> list[Activity]:
-        names = (*streams, *(from_id for _ in streams))
+        names = dict.fromkeys(streams, from_id)
         command = ("XREADGROUP", "GROUP", GROUP, worker_id, "COUNT", count)
-        block = ("BLOCK", block_ms) if block_ms else ()
         try:
-            reply = await self._read("activity", block_ms, *command, *block, "STREAMS", *names)
+            reply = await self._read_streams("activity", block_ms, command, names)
         except ReplyError as error:
             if "NOGROUP" not in f"{error.code} {error}" and "key to exist" not in str(error):
                 raise
             await asyncio.gather(*(self._make_group(name) for name in streams))
-            reply = await self._read("activity", block_ms, *command, *block, "STREAMS", *names)
+            reply = await self._read_streams("activity", block_ms, command, names)
         return [activity for name, entries in reply or () for activity in _activities(streams[name.decode()], entries)]
 
     async def _make_group(self, stream: str) -> None:
@@ -92,7 +90,7 @@ class ActivityVerbs(Base):
         try:
             await self._call("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM")
         except ReplyError as error:
-            if error.code != "BUSYGROUP":
+            if error.code not in ("BUSYGROUP", "WRONGTYPE"):
                 raise
 
     async def claimed(self, worker_id: str, queues: Sequence[str]) -> list[Activity]:
@@ -140,12 +138,17 @@ class ActivityVerbs(Base):
             found |= {decode.pairs(flat)[b"name"].decode() for flat in consumers}
         return found
 
+    async def begin(self, worker_id: str, activity: Activity) -> bool:
+        stream = self.keys.partitions[activity.partition].activities(activity.queue)
+        mark = ("RETRYCOUNT", _BEGUN, "JUSTID")
+        return bool(await self._call("XCLAIM", stream, GROUP, worker_id, 0, activity.entry_id, *mark))
+
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         names = self.keys.partitions[lease.partition]
         moved: list[Activity] = []
         for name in await self._call("SMEMBERS", names.queues):
             queue = name.decode()
-            args = [lease.epoch, lease.nonce, limit, *dead]
+            args = [lease.epoch, lease.nonce, limit, SUSPECT, *dead]
             reply = await self._run("reclaim", [names.lease, names.activities(queue)], args)
             moved += [Activity(lease.partition, queue, e.decode(), blob, int(d)) for e, blob, d in reply]
         return moved

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from durastream.errors import Fenced, Refused, StoreError
@@ -12,6 +13,7 @@ from durastream.store.connect import Endpoint
 from durastream.store.connection import Connection, Link, ReplyError
 from durastream.store.keys import HubKeys
 from durastream.store.protocol import HubInfo
+from durastream.store.redis.spoilt import Spoilt
 
 _NAMED: dict[str, type[StoreError]] = {"FENCED": Fenced, "REFUSED": Refused, "WRONGTYPE": Refused}
 
@@ -27,6 +29,7 @@ class Base:
         self._commands = Link(endpoint, client_name=f"durastream-{self.handle_id}")
         self._readers: dict[str, Link] = {}
         self._reading: dict[str, Connection] = {}
+        self._spoilt = Spoilt(self._calls)
 
     async def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         connection = self._commands.live or await self._commands.get()
@@ -57,6 +60,25 @@ class Base:
             return await connection.call_blocking(block_ms / 1000, *command)
         finally:
             self._reading.pop(kind, None)
+
+    async def _read_streams(
+        self, kind: str, block_ms: int, command: tuple[Any, ...], cursors: Mapping[str, str]
+    ) -> Any:
+        """XREAD or XREADGROUP of these streams (key → id) but for the spoilt ones."""
+        await self._spoilt.look_again()
+        if self._spoilt.keys:
+            cursors = {name: cursor for name, cursor in cursors.items() if name not in self._spoilt.keys}
+            if not cursors:
+                await asyncio.sleep(block_ms / 1_000)
+                return []
+        block = ("BLOCK", block_ms) if block_ms else ()
+        try:
+            return await self._read(kind, block_ms, *command, *block, "STREAMS", *cursors, *cursors.values())
+        except ReplyError as error:
+            if error.code != "WRONGTYPE":
+                raise
+            await self._spoilt.look(cursors)
+            return []
 
     def interrupt(self) -> None:
         connection = self._commands.live

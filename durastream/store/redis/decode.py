@@ -88,7 +88,9 @@ def blob(fields: dict[bytes, bytes]) -> bytes:
     held = fields.get(b"m")
     if held is not None:
         return held
-    return json.dumps({name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}).encode()
+    return json.dumps(
+        {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
+    ).encode()
 
 
 def count(value: bytes | None) -> int:

@@ -54,15 +54,13 @@ class OwnerVerbs(Base):
     async def read_inboxes(
         self, cursors: Mapping[int, str], count: int, block_ms: int
     ) -> list[tuple[int, list[InboxEntry]]]:
-        streams = [self.keys.partitions[p].inbox for p in cursors]
-        block = ("BLOCK", block_ms) if block_ms else ()
-        reply = await self._read(
-            "inbox", block_ms, "XREAD", "COUNT", count, *block, "STREAMS", *streams, *cursors.values()
-        )
+        streams = {self.keys.partitions[p].inbox: cursor for p, cursor in cursors.items()}
+        reply = await self._read_streams("inbox", block_ms, ("XREAD", "COUNT", count), streams)
         if not reply:
             return []
         place = dict(zip((name.encode() for name in streams), cursors, strict=True))
-        return [(place[name], [decode.inbox_entry(entry) for entry in entries]) for name, entries in reply]
+        # A blocked read is woken by an entry that is gone by the time it is served: then the server names the stream alone.
+        return [(place[name], [decode.inbox_entry(entry) for entry in entries]) for name, entries in reply if entries]
 
     async def load(self, lease: Lease, ids: Sequence[str]) -> list[tuple[Record, list[bytes]] | None]:
         names = self.keys.partitions[lease.partition]

@@ -70,7 +70,8 @@ class Rig(ABC):
             self.tick()
             return await condition()
 
-        return await eventually(look, deadline_s)
+        found: T = await eventually(look, deadline_s)
+        return found
 
     async def close(self) -> None:
         for store in self._opened:
