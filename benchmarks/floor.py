@@ -214,7 +214,8 @@ class Worker:
 
 def _outcome(blob: bytes) -> bytes:
     instance_id, value = msgpack.unpackb(blob)
-    return bytes(msgpack.packb((instance_id, greet(value))))
+    packed: Any = msgpack.packb((instance_id, greet(value)))
+    return bytes(packed)
 
 
 # ---------------------------------------------------------------- client

@@ -61,7 +61,7 @@ class Orchestration:
         agenda.running = True
         try:
             for event in inputs:
-                if event.__class__ is TimerFired:
+                if isinstance(event, TimerFired):
                     now = self._not_before_due(event.task)
                 stamped = event if event.at == now else event._replace(at=now)
                 if INPUTS[event.__class__](self, stamped):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final
+
 import msgpack
 import orjson
 
@@ -20,6 +23,7 @@ from durastream.worker.executor import Executor
 from durastream.worker.live import Live, format_parent
 
 _MESSAGE_WEIGHT = 1
+_pack: Final[Callable[[Any], bytes]] = msgpack.Packer(autoreset=True).pack
 
 
 class Recorder:
@@ -177,7 +181,7 @@ class Recorder:
             self.send(ChildResult(parent.instance_id, parent.execution_id, parent.task, outcome, failure))
         if live.reply is not None:
             answer = reply_json(live.instance_id, live.name, status, result, json)
-            self._committer.open.outbox.append(("reply", msgpack.packb([live.reply, answer])))
+            self._committer.open.outbox.append(("reply", _pack([live.reply, answer])))
 
     def send(self, message: Message) -> None:
         """To another instance: through the inbox when it lives in this partition, else through the outbox."""
@@ -190,7 +194,7 @@ class Recorder:
         self._committer.weigh(_MESSAGE_WEIGHT, len(blob))
 
     def dead_letter(self, reason: str, blob: bytes) -> None:
-        self._committer.open.outbox.append(("dead", msgpack.packb([reason, blob])))
+        self._committer.open.outbox.append(("dead", _pack([reason, blob])))
         self._committer.weigh(_MESSAGE_WEIGHT, len(blob))
 
     def acknowledge(self, ack: str | None, ok: bool, text: str = "") -> None:
