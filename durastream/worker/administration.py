@@ -13,7 +13,7 @@ from durastream.core.events import Event, ExecutionTerminated, Parent
 from durastream.core.messages import Purge, Restart, Start, Terminate
 from durastream.core.status import PENDING, TERMINATED
 from durastream.core.turn import Turn
-from durastream.errors import WireError
+from durastream.errors import StoreError, WireError
 from durastream.worker.backoff import persist
 from durastream.worker.live import Live
 from durastream.worker.recorder import creation_fields
@@ -126,6 +126,8 @@ async def _end_by_history(partition: Partition, live: Live, message: Terminate) 
     except WireError as error:
         log.warning("what %s has begun cannot be read, so it is not ended with it: %s", live.instance_id, error)
         history = []
+        partition.recorder.change(live).replace_history = True  # nothing can be appended to it
+        partition.recorder.change(live).first_event = live.length = 0
     item, *later = partition.next_waiting(live.instance_id)
     _end(partition, live, message, history)
     if isinstance(item[2], Terminate):
@@ -158,5 +160,10 @@ async def history_of(partition: Partition, live: Live) -> list[Event]:
     await partition.committer.drain()  # what is still on its way belongs to it
     blobs: list[bytes] = []
     for first in range(0, live.length, _HISTORY_PAGE):
-        blobs += await persist(lambda first=first: partition.store.history(live.instance_id, first, _HISTORY_PAGE))  # type: ignore[misc]
+        try:
+            blobs += await persist(lambda first=first: partition.store.history(live.instance_id, first, _HISTORY_PAGE))  # type: ignore[misc]
+        except StoreError as error:
+            raise WireError(f"the history cannot be read: {error}") from None
+    if len(blobs) != live.length:
+        raise WireError(f"the history has {len(blobs)} events, its record says {live.length}")
     return [wire.unpack_event(blob) for blob in blobs]

@@ -133,11 +133,11 @@ class Recovery:
         partition, message = self._partition, item[2]
         try:
             (found,) = await persist(lambda: partition.store.load(partition.lease, [message.instance_id]))
-        except Refused as error:
-            log.error("partition %d: %s", partition.number, error)
+            if found is not None:
+                return None if found[0].status in TERMINAL else Live.loaded(found[0])
+        except (Refused, ValueError) as error:
+            log.error("partition %d: instance %s cannot be read: %s", partition.number, message.instance_id, error)
             return None
-        if found is not None:
-            return None if found[0].status in TERMINAL else Live.loaded(found[0])
         if isinstance(message, Start) and not message.created:
             return partition.create(Live(message.instance_id), message)
         return None

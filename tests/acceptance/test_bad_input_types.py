@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import durastream as ds
+from durastream.core.messages import RaiseEvent
 from durastream.core.status import ALL
-from durastream.errors import StoreError
+from durastream.errors import Refused, StoreError
+from durastream.store.redis import spoilt
 from tests.acceptance.bad_input_app import neighbour, waits
 from tests.acceptance.planting import PARTITIONS, Garden, ids_in
 from tests.acceptance.serving import until_status
@@ -20,6 +22,12 @@ from tests.support import eventually
 pytestmark = [pytest.mark.anyio, pytest.mark.real_server]
 
 HOME = 5
+AFRESH = Refused("a test has it read afresh")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoilt, "_AGAIN_S", 0.3)
 
 
 def put(plants: Garden, key: str, kind: str) -> None:
@@ -54,12 +62,12 @@ async def test_an_instance_of_another_type(server_url: str, kind: str) -> None:
     async with scene(server_url) as at:
         victim, *others = await begun(at)
         put(at.plants, at.plants.home(victim.id).instance(victim.id), kind)
-        at.worker.host.owned[HOME]._failed(_reason())  # forget what is in memory, as a takeover would
-        await at.client._session.post(_event(victim.id))
+        at.worker.host.owned[HOME]._failed(AFRESH)  # forget what is in memory, as a takeover would
+        await at.client._session.post(RaiseEvent(victim.id, "go", b"1"))
         await finish(others)
         letters = await at.dead(1)
         assert "WRONGTYPE" in letters[0][0]
-        with pytest.raises(StoreError, match=r"of another type|WRONGTYPE"):
+        with pytest.raises(ds.InstanceExists, match="of another type"):
             await at.client.start(neighbour, 1, instance_id=victim.id)
         with pytest.raises(StoreError, match="WRONGTYPE"):
             await victim.status()
@@ -74,7 +82,7 @@ async def test_a_history_of_another_type(server_url: str, kind: str, loaded: boo
         victim, *others = await begun(at)
         put(at.plants, at.plants.home(victim.id).history(victim.id), kind)
         if not loaded:
-            at.worker.host.owned[HOME]._failed(_reason())
+            at.worker.host.owned[HOME]._failed(AFRESH)
         await victim.raise_event("go", "lost?")
         await finish(others)
         status = await until_status(victim, "Suspended")
@@ -100,8 +108,8 @@ async def test_a_record_with_a_spoilt_field(server_url: str, field: str) -> None
     async with scene(server_url) as at:
         victim, *others = await begun(at)
         at.plants.redis.hset(at.plants.home(victim.id).instance(victim.id), field, SPOILT_FIELDS[field])
-        at.worker.host.owned[HOME]._failed(_reason())
-        await at.client._session.post(_event(victim.id))
+        at.worker.host.owned[HOME]._failed(AFRESH)
+        await at.client._session.post(RaiseEvent(victim.id, "go", b"1"))
         await finish(others)
         await at.dead(1)
 
@@ -175,15 +183,3 @@ async def test_an_inbox_of_another_type(server_url: str, kind: str, caplog: pyte
         at.plants.redis.delete(inbox)
         again = await at.client.start(neighbour, 4, instance_id=name)
         assert await again.result(timeout=15) == 4
-
-
-def _reason() -> Any:
-    from durastream.errors import Refused
-
-    return Refused("a test has it read afresh")
-
-
-def _event(instance_id: str) -> Any:
-    from durastream.core.messages import RaiseEvent
-
-    return RaiseEvent(instance_id, "go", b"1")

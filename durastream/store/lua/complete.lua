@@ -31,5 +31,5 @@ for k = 1, #ARGV, 3 do
   end
 end
 for stream, ids in pairs(done) do redis.call('XDEL', stream, unpack(ids)) end
-redis.call('HINCRBY', KEYS[2], 'outcomes', counted)
+if counted > 0 then redis.call('HINCRBY', KEYS[2], 'outcomes', counted) end
 return failed or counted

@@ -2,8 +2,11 @@
 -- KEYS    queues, then pairs of streams: from, to
 -- ARGV    per entry: entry id, queue it goes to
 -- Returns number of entries moved
--- Errors  none of its own
+-- Errors  REFUSED before anything is written; those of a stream that takes nothing, after the entries before that one
+--@include _types
 
+local wrong = type_error(KEYS[1], 'set')
+if wrong then return wrong end
 local moved = 0
 for k = 1, #ARGV, 2 do
   local from, to = KEYS[k + 1], KEYS[k + 2]

@@ -7,7 +7,8 @@
 local final = { Completed = true, Failed = true, Terminated = true }
 local records = {}
 for k = 2, #KEYS do
-  local record = redis.call('HGETALL', KEYS[k])
+  local record = redis.pcall('HGETALL', KEYS[k])
+  if record.err then record = {} end -- no instance: the others must not wait in vain for this one
   records[k - 1] = record
   if #record > 0 and not final[redis.call('HGET', KEYS[k], 'status')] then
     local id = ARGV[k]

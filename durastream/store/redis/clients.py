@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from durastream.core.ids import partition_of
 from durastream.core.status import ALL, Status
+from durastream.errors import Refused
+from durastream.store.connection import ReplyError
 from durastream.store.protocol import LeaseInfo, NewInstance, Page, Record, Started, WorkerInfo
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
 from durastream.store.redis.pages import Position, read_index
 from durastream.store.redis.subscribe import subscribed
+
+log = logging.getLogger("durastream.store")
 
 _BATCH = 500  # instances of one script call
 
@@ -99,11 +104,21 @@ class ClientVerbs(Base):
         reads = (read_index(self._call, index, position, created_after, limit + 1) for index in indexes)
         merged = heapq.nsmallest(limit + 1, (entry for entries in await asyncio.gather(*reads) for entry in entries))
         shown = merged[:limit]
-        found = await self.records([entry.instance_id for entry in shown])
+        found = await self._readable([entry.instance_id for entry in shown])
         wanted = set(statuses)
         records = [one for one in found if one is not None and one.status in wanted]
         more = len(merged) > limit and shown
         return Page(records, str(shown[-1]) if more else None)
+
+    async def _readable(self, ids: Sequence[str]) -> list[Record | None]:
+        """Records for a list, which one that was spoilt by hand must not hide: that one is left out."""
+        try:
+            return await self.records(ids)
+        except (ReplyError, Refused) as error:
+            if len(ids) == 1:
+                log.error("instance %s cannot be read and is not listed: %s", ids[0], error)
+                return [None]
+        return [record for one in ids for record in await self._readable([one])]
 
     async def counts(self) -> dict[Status, int]:
         cards = await self._calls(("ZCARD", names.status[word]) for word in ALL for names in self.keys.partitions)
