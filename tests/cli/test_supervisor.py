@@ -44,10 +44,10 @@ async def test_crashed_child_is_started_again(tmp_path: Path) -> None:
 
 
 async def test_stop_passes_the_signal_on_and_is_clean(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    supervisor = Supervisor([child(WAITS, log), child(WAITS, log)], print, backoff=FAST)
+    logs = [tmp_path / "one", tmp_path / "other"]  # two children in one file overwrite each other's lines
+    supervisor = Supervisor([child(WAITS, log) for log in logs], print, backoff=FAST)
     running = asyncio.create_task(supervisor.run())
-    await eventually(lambda: lines(log) == 2)
+    await eventually(lambda: [lines(log) for log in logs] == [1, 1])
     supervisor.stop()
     assert await asyncio.wait_for(running, 20) == 0
 
