@@ -1,4 +1,4 @@
-"""The registry of a program: which orchestrators and activities it has, under which names."""
+"""The registry of a program: which orchestrators, activities and entities it has, under which names."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from durastream.core.definitions import (
     orchestrator_parameters,
 )
 from durastream.core.durations import Duration, duration_ms
+from durastream.core.entities import ClassEntity, EntityDefinition, FunctionEntity, check_entity_function
+from durastream.core.entity_id import check_entity_name
 from durastream.core.ids import check_name
 from durastream.core.retry import RetryPolicy
 from durastream.errors import DurastreamError, NotRegistered
@@ -30,7 +32,7 @@ _NUMBER: Final = re.compile(r"(\d+)")
 
 
 class App:
-    """Collects orchestrators and activities. No I/O: it can be made and imported anywhere.
+    """Collects orchestrators, activities and entities. No I/O: it can be made and imported anywhere.
 
     >>> app = App()
     >>> @app.activity
@@ -43,6 +45,7 @@ class App:
     def __init__(self) -> None:
         self._activities: dict[str, ActivityDefinition] = {}
         self._orchestrators: dict[str, dict[str | None, OrchestratorDefinition]] = {}
+        self._entities: dict[str, EntityDefinition] = {}
 
     # -- registering
 
@@ -128,6 +131,37 @@ class App:
         depth = 1 if function is None else 2
         return register if function is None else register(function)
 
+    @overload
+    def entity(self, target: F) -> F: ...
+
+    @overload
+    def entity(self, *, name: str | None = None) -> Callable[[F], F]: ...
+
+    def entity(self, target: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
+        """Register an entity: a class, whose attributes are the state and whose public methods are the operations, or a
+        function that is called with an `EntityContext` for every operation. `async` or not.
+
+        `name`: else that of the class or function. Raises DurastreamError for a name that is taken and for what cannot
+        work.
+        """
+
+        def register(target: F) -> F:
+            known_as = check_entity_name(name or target.__name__)
+            local_names = _local_names(target, sys._getframe(depth))
+            definition: EntityDefinition
+            if isinstance(target, type):
+                definition = ClassEntity(known_as, self, target, local_names=local_names)
+                definition.check()
+            else:
+                check_entity_function(target)
+                definition = FunctionEntity(known_as, self, target, local_names=local_names)
+            self._add_entity(definition)
+            _mark(target, definition)
+            return target
+
+        depth = 1 if target is None else 2
+        return register if target is None else register(target)
+
     def include(self, other: App) -> None:
         """Take over everything that another app has. Raises DurastreamError for a name that both have."""
         for activity in other._activities.values():
@@ -135,6 +169,8 @@ class App:
         for versions in other._orchestrators.values():
             for orchestrator in versions.values():
                 self._add_orchestrator(replace(orchestrator, registry=self))  # finds this app's activities, too
+        for entity in other._entities.values():
+            self._add_entity(replace(entity, registry=self))
 
     def _add_activity(self, definition: ActivityDefinition) -> None:
         if definition.name in self._activities:
@@ -149,6 +185,11 @@ class App:
                 f"orchestrator {definition.name!r}{version} is registered already: give one another name or version"
             )
         versions[definition.version] = definition
+
+    def _add_entity(self, definition: EntityDefinition) -> None:
+        if definition.name in self._entities:
+            raise DurastreamError(f"entity {definition.name!r} is registered already: give one another name")
+        self._entities[definition.name] = definition
 
     # -- finding
 
@@ -167,6 +208,13 @@ class App:
         if version is None and None not in versions:
             version = max((one for one in versions if one is not None), key=_natural)
         return versions.get(version)
+
+    def find_entity(self, name: str) -> EntityDefinition | None:
+        """The entity of this name, or None."""
+        return self._entities.get(name)
+
+    def entity_names(self) -> list[str]:
+        return sorted(self._entities)
 
     def orchestrator_names(self) -> list[str]:
         return sorted(self._orchestrators)
@@ -194,7 +242,9 @@ class App:
         return not_registered("activity", name, self._activities)
 
 
-def _mark(function: Callable[..., Any], definition: ActivityDefinition | OrchestratorDefinition) -> None:
+def _mark(
+    function: Callable[..., Any], definition: ActivityDefinition | OrchestratorDefinition | EntityDefinition
+) -> None:
     """Let the function be used in place of its name."""
     target: Any = getattr(function, "__func__", function)
     setattr(target, MARK, definition)
@@ -204,9 +254,17 @@ def _local_names(function: Callable[..., Any], frame: FrameType) -> Mapping[str,
     """What annotations of a function defined inside another one name there; nothing for functions of a module."""
     if "<locals>" not in function.__qualname__:
         return {}
-    texts = [str(one) for one in function.__annotations__.values()]
+    texts = [str(one) for one in _annotations(function)]
     words = {word for text in texts for word in _WORD.findall(text)}
     return {word: frame.f_locals[word] for word in words if word in frame.f_locals}
+
+
+def _annotations(target: Any) -> list[object]:
+    """Of a function, or of a class and its methods."""
+    found = list(getattr(target, "__annotations__", {}).values())
+    if isinstance(target, type):
+        found += [one for method in vars(target).values() for one in getattr(method, "__annotations__", {}).values()]
+    return found
 
 
 def _natural(version: str) -> list[tuple[int, int, str]]:

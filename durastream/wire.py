@@ -24,7 +24,14 @@ import orjson
 from durastream.core import events as e
 from durastream.core import messages as m
 from durastream.core.events import Event, Failure, Parent
-from durastream.core.limits import CAUSES_DEPTH_MAX, ID_BYTES_MAX, QUOTE_CHARS_MAX, TIME_MS_MAX
+from durastream.core.limits import (
+    CAUSES_DEPTH_MAX,
+    ENTITY_BYTES_MAX,
+    ID_BYTES_MAX,
+    LOCK_ENTITIES_MAX,
+    QUOTE_CHARS_MAX,
+    TIME_MS_MAX,
+)
 from durastream.core.messages import ActivityItem, Message
 from durastream.errors import WireError
 
@@ -46,12 +53,19 @@ EVENT_CODES: Final[dict[int, type[Any]]] = {
     8: e.ExecutionSuspended,
     9: e.ExecutionResumed,
     10: e.ExecutionTerminated,
+    11: e.EntityOperationCompleted,
+    12: e.EntityOperationFailed,
+    13: e.EntityLockGranted,
     # decisions: 40 to 69
     40: e.TaskScheduled,
     41: e.TimerCreated,
     42: e.SubOrchestrationCreated,
     43: e.EventSent,
     44: e.TurnSplit,
+    45: e.EntityOperationCalled,
+    46: e.EntityOperationSignaled,
+    47: e.EntityLockRequested,
+    48: e.EntityUnlockSent,
     # endings: 70 to 79
     70: e.ExecutionCompleted,
     71: e.ExecutionFailed,
@@ -70,6 +84,11 @@ MESSAGE_CODES: Final[dict[int, type[Any]]] = {
     9: m.Rewind,
     10: m.Restart,
     11: m.Purge,
+    12: m.EntityResult,
+    13: m.LockGranted,
+    14: m.EntityOperation,
+    15: m.LockEntities,
+    16: m.UnlockEntities,
 }
 
 ACTIVITY_CODES: Final[dict[int, type[Any]]] = {1: ActivityItem}
@@ -82,21 +101,44 @@ _PACKER: Final = msgpack.Packer(
 
 _NESTED: Final = (Failure, Parent, m.Start)
 
-_TYPE_RULES: Final[dict[type, tuple[str, str]]] = {
+
+def _sized(bytes_max: int) -> str:
+    """Condition: text of 1 to so many bytes. Up to a quarter of that in characters needs no encoding: one has at most 4."""
+    return (
+        f"isinstance({{0}}, str) and (0 < len({{0}}) <= {bytes_max // 4}"
+        f" or 0 < len({{0}}) <= {bytes_max} and len({{0}}.encode()) <= {bytes_max})"
+    )
+
+
+_ENTITY: Final = (
+    f'{_sized(ENTITY_BYTES_MAX)} and {{0}}[0] == "@"',
+    f"str of 1 to {ENTITY_BYTES_MAX} bytes that begins with @",
+)
+_ENTITIES: Final = tuple[str, ...]  # the only field type that is a list
+
+
+def _several(least: int) -> tuple[str, str]:
+    each, words = _ENTITY
+    return (
+        f"isinstance({{0}}, tuple) and {least} <= len({{0}}) <= {LOCK_ENTITIES_MAX}"
+        f" and all({each.format('one')} for one in {{0}})",
+        f"array of {least} to {LOCK_ENTITIES_MAX}, each {words}",
+    )
+
+
+_TYPE_RULES: Final[dict[Any, tuple[str, str]]] = {
     # type: (condition on `{}`, the same in words). isinstance, not exact type, where a subclass packs as the type itself.
     int: (f"{{0}}.__class__ is int and -{TIME_MS_MAX} <= {{0}} <= {TIME_MS_MAX}", f"int within ±{TIME_MS_MAX}"),
     bool: ("({0} is True or {0} is False)", "bool"),
     str: ("isinstance({0}, str)", "str"),
     bytes: ("isinstance({0}, bytes)", "bytes"),
+    _ENTITIES: _several(0),
 }
 
 _NAME_RULES: Final[dict[str, tuple[str, str]]] = {
-    # Up to a quarter of the limit in characters needs no encoding to be sure: a character has at most 4 bytes.
-    "instance_id": (
-        f"isinstance({{0}}, str) and (0 < len({{0}}) <= {ID_BYTES_MAX // 4}"
-        f" or 0 < len({{0}}) <= {ID_BYTES_MAX} and len({{0}}.encode()) <= {ID_BYTES_MAX})",
-        f"str of 1 to {ID_BYTES_MAX} bytes",
-    ),
+    "instance_id": (_sized(ID_BYTES_MAX), f"str of 1 to {ID_BYTES_MAX} bytes"),
+    "entity": _ENTITY,
+    "entities": _several(1),
     "if_exists": ('{0} in ("error", "ignore", "replace", "child")', '"error", "ignore", "replace" or "child"'),
 }
 
@@ -109,7 +151,7 @@ class _Field:
         self.name = name
         self.shown = "was" if name == "kind" else name  # "kind" is the class in the readable form
         self.optional = NoneType in kinds
-        self.type: type = next(kind for kind in kinds if kind is not NoneType)
+        self.type: Any = next(kind for kind in kinds if kind is not NoneType)
         self.nested = self.type in _NESTED
         none = f"{name} is None or " if self.optional else ""
         if self.nested:
@@ -348,14 +390,16 @@ def _failure_from_json(shown: Mapping[str, Any]) -> Failure:
     return Failure(**{**shown, "causes": causes})
 
 
-_TO_JSON: Final[dict[type, Callable[[Any], Any]]] = {
+_TO_JSON: Final[dict[Any, Callable[[Any], Any]]] = {
     bytes: _payload_to_json,
+    _ENTITIES: list,
     Failure: _failure_to_json,
     Parent: Parent._asdict,
 }
 
-_FROM_JSON: Final[dict[type, Callable[[Any], Any]]] = {
+_FROM_JSON: Final[dict[Any, Callable[[Any], Any]]] = {
     bytes: orjson.dumps,
+    _ENTITIES: tuple,
     Failure: _failure_from_json,
     Parent: lambda shown: Parent(**shown),
 }

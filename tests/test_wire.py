@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from durastream import wire
 from durastream.core import events, messages
 from durastream.core.events import Failure, Parent
-from durastream.core.limits import CAUSES_DEPTH_MAX, ID_BYTES_MAX, TIME_MS_MAX
+from durastream.core.limits import CAUSES_DEPTH_MAX, ENTITY_BYTES_MAX, ID_BYTES_MAX, LOCK_ENTITIES_MAX, TIME_MS_MAX
 from durastream.errors import WireError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -26,7 +26,13 @@ FAILURE = st.recursive(
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=ID_BYTES_MAX // 4)
 JSON = st.sampled_from([b"null", b"1", b'{"a":[1,2,"x"]}', b'"\xc3\xa9"'])
 PARENT = st.builds(Parent, IDS, TEXT, st.integers(0, 1000))
-BY_NAME = {"instance_id": IDS, "if_exists": st.sampled_from(["error", "ignore", "replace", "child"])}
+ENTITIES = IDS.map(lambda text: f"@{text}")
+BY_NAME: dict[str, st.SearchStrategy[Any]] = {
+    "instance_id": IDS,
+    "entity": ENTITIES,
+    "entities": st.lists(ENTITIES, min_size=1, max_size=4).map(tuple),
+    "if_exists": st.sampled_from(["error", "ignore", "replace", "child"]),
+}
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-TIME_MS_MAX, TIME_MS_MAX),
     str: TEXT,
@@ -34,6 +40,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     Failure: FAILURE,
     Parent: PARENT,
+    tuple[str, ...]: st.lists(ENTITIES, max_size=4).map(tuple),
     type(None): st.none(),
 }
 
@@ -41,9 +48,9 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 def values_of(cls: type[Any]) -> st.SearchStrategy[Any]:
     fields = []
     for name, hint in get_type_hints(cls).items():
-        kinds = get_args(hint) or (hint,)
-        options = [BY_NAME.get(name) if kind is str and name in BY_NAME else BY_TYPE[kind] for kind in kinds]
-        fields.append(st.one_of([option for option in options if option is not None]))
+        kinds = (hint,) if hint in BY_TYPE else get_args(hint)
+        options = [BY_TYPE[kind] if kind is type(None) else BY_NAME.get(name, BY_TYPE[kind]) for kind in kinds]
+        fields.append(st.one_of(options))
     return st.tuples(*fields).map(lambda values: cls(*values))
 
 
@@ -100,6 +107,7 @@ def test_published_bytes_stay_what_they_are() -> None:
         wire.pack_event(events.TaskScheduled(5, "f", b"1", "q", None, 1)) == b"\x97\x28\x05\xa1f\xc4\x011\xa1q\xc0\x01"
     )
     assert wire.pack_message(messages.Purge("i", None)) == b"\x93\x0b\xa1i\xc0"
+    assert wire.pack_event(events.EntityLockRequested(5, ("@a@b", "@a@c"))) == b"\x93\x2f\x05\x92\xa4@a@b\xa4@a@c"
     failed = wire.pack_event(events.ExecutionFailed(1, Failure("T", "m", "", (Failure("C", "c"),))))
     assert msgpack.unpackb(failed) == [71, 1, ["T", "m", "", [["C", "c", "", [], False]], False]]
 
@@ -200,6 +208,31 @@ def test_ids_over_the_limit_are_refused_both_ways(instance_id: str) -> None:
     refuses(wire.unpack_message, msgpack.packb([11, instance_id, None]))
 
 
+AT_THE_LIMIT = "@" + "é" * 256 + "x"
+
+
+@pytest.mark.parametrize("entity", ["@", "@a@b", "@" + "a" * (ENTITY_BYTES_MAX - 1), AT_THE_LIMIT])
+def test_entities_up_to_the_limit_in_bytes_pass(entity: str) -> None:
+    message = messages.UnlockEntities(entity, (entity,) * LOCK_ENTITIES_MAX, Parent("i", "e", 1))
+    assert wire.unpack_message(wire.pack_message(message)) == message
+
+
+@pytest.mark.parametrize("entity", ["", "a@b", "@" + "a" * ENTITY_BYTES_MAX, AT_THE_LIMIT + "x", b"@a@b", None])
+def test_what_is_no_entity_is_refused_both_ways(entity: Any) -> None:
+    cases: list[tuple[str, tuple[str, ...], str]] = [(entity, (), "entity"), ("@a@b", (entity,), "rest")]
+    for first, rest, name in cases:
+        with pytest.raises(WireError, match=f"UnlockEntities.{name}: expected"):
+            wire.pack_message(messages.UnlockEntities(first, rest, Parent("i", "e", 1)))
+        said = refuses(wire.unpack_message, msgpack.packb([16, first, rest, ["i", "e", 1]]))
+        assert f"UnlockEntities.{name}: expected" in said and "begins with @" in said
+
+
+@pytest.mark.parametrize("entities", [(), ("@a@b",) * (LOCK_ENTITIES_MAX + 1), ["@a@b"], "@a@b", None])
+def test_none_or_too_many_entities_or_something_else_than_a_tuple_is_refused(entities: Any) -> None:
+    with pytest.raises(WireError, match="array of 1 to 100"):
+        wire.pack_event(events.EntityLockRequested(1, entities))
+
+
 def chain(length: int) -> Failure:
     failure = Failure("T", "m")
     for _ in range(length):
@@ -224,6 +257,7 @@ def test_causes_may_be_nested_up_to_the_limit() -> None:
         events.ExecutionFailed(1, Failure("T", "lone \ud800")),
         events.ExecutionFailed(1, None),  # type: ignore[arg-type]
         messages.Purge("i", None),
+        events.EntityOperationCalled(1, "Counter", "add", None),
         "no event",
         None,
     ],
@@ -254,11 +288,22 @@ def test_readable_form_tells_no_payload_from_null() -> None:
         {"kind": "ExecutionFailed", "at": 1, "failure": {"type": "T"}},
         {"kind": "ExecutionStarted", "at": 1, "name": "n", "parent": [1], "generation": 0},
         {"kind": "TaskCompleted", "at": 1, "task": 2, "result": {1}},
+        {"kind": "EntityLockRequested", "at": 1},
+        {"kind": "EntityLockRequested", "at": 1, "entities": "@a@b"},
+        {"kind": "EntityLockRequested", "at": 1, "entities": 7},
+        {"kind": "EntityOperationCalled", "at": 1, "entity": "a", "operation": "add"},
     ],
 )
 def test_bad_readable_form_is_a_wire_error(shown: dict[str, Any]) -> None:
     with pytest.raises(WireError):
         wire.event_from_json(shown)
+
+
+def test_readable_form_of_entities_is_a_list() -> None:
+    asked = events.EntityLockRequested(1, ("@a@b", "@a@c"))
+    shown = wire.event_to_json(asked)
+    assert shown == {"kind": "EntityLockRequested", "at": 1, "entities": ["@a@b", "@a@c"]}
+    assert wire.event_from_json(shown) == asked
 
 
 def test_payload_that_is_not_json_cannot_be_shown_as_json() -> None:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from durastream.core.codec import Codec
 from durastream.core.events import (
+    EntityLockRequested,
+    EntityOperationCalled,
     Event,
     ExecutionCompleted,
     ExecutionFailed,
@@ -22,10 +24,10 @@ from durastream.core.events import (
     TaskScheduled,
     TimerCreated,
 )
-from durastream.core.leaves import ActivityTask, ChildTask, LeafTask, TimerTask
+from durastream.core.leaves import ActivityTask, ChildTask, EntityTask, LeafTask, TimerTask
 from durastream.core.limits import TIME_MS_MAX
 from durastream.core.mailbox import Mailbox
-from durastream.core.tasks import PENDING
+from durastream.core.sections import CriticalSection, LockTask
 from durastream.errors import OrchestratorError
 
 DECISIONS_MAX = 100_000
@@ -56,7 +58,7 @@ class Agenda:
     __slots__ = (
         "_mailbox", "cancelled", "codec", "continuation", "custom_status", "custom_status_changed", "ending",
         "execution_id", "generation", "instance_id", "now", "open", "parent", "queue", "replaying", "running",
-        "version",
+        "section", "unreleased", "version",
     )  # fmt: skip
 
     def __init__(self, instance_id: str, execution_id: str, codec: Codec) -> None:
@@ -72,6 +74,8 @@ class Agenda:
         self.queue: deque[tuple[Any, LeafTask[Any] | None]] = deque()  # decisions that have no number yet
         self.open: dict[int, LeafTask[Any]] = {}  # by number
         self.cancelled: list[int] = []  # timers, since the last turn was recorded
+        self.section: CriticalSection | None = None  # what the code has asked for or holds, and not left
+        self.unreleased: CriticalSection | None = None  # what history says so of
         self.ending: Ending | None = None
         self.continuation: Continuation | None = None
         self.custom_status: Json | None = None
@@ -119,13 +123,19 @@ class Agenda:
         self.queue.append((event, task))
         return task
 
+    def operation(self, event: EntityOperationCalled, type_: Any) -> EntityTask[Any]:
+        task: EntityTask[Any] = EntityTask(self, event.operation, type_, entity=event.entity)
+        if self.section is not None:
+            self.section._calls[event.entity] = task
+        self.queue.append((event, task))
+        return task
+
+    def lock(self, entities: tuple[str, ...]) -> LockTask:
+        self.section = CriticalSection(self, entities)
+        task = LockTask(self, self.section)
+        self.queue.append((EntityLockRequested(self.now, entities), task))
+        return task
+
     def end(self, ending: Ending) -> None:
         self.ending = ending
         self.queue.append((ending, None))
-
-    def numbered(self, number: int, task: LeafTask[Any] | None) -> None:
-        """A decision has got its event number."""
-        if task is not None:
-            task._number = number
-            if task._state == PENDING:
-                self.open[number] = task

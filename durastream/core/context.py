@@ -22,6 +22,7 @@ from durastream.core.definitions import (
     definition_of,
 )
 from durastream.core.durations import EPOCH, Duration, duration_ms, moment_ms, span_ms
+from durastream.core.entity_calls import EntityCalls
 from durastream.core.events import EventSent, SubOrchestrationCreated, TaskScheduled
 from durastream.core.ids import check_instance_id, check_name
 from durastream.core.leaves import EventTask
@@ -66,14 +67,13 @@ class ChildOptions(TypedDict, total=False):
     version: str | None
 
 
-class OrchestrationContext:
+class OrchestrationContext(EntityCalls):
     """The first argument of every orchestrator. Valid only while that orchestrator runs."""
 
-    __slots__ = ("_agenda", "_definition", "_logger", "_random", "_uuids")
+    __slots__ = ("_logger", "_random", "_uuids")
 
     def __init__(self, agenda: Agenda, definition: OrchestratorDefinition) -> None:
-        self._agenda = agenda
-        self._definition = definition
+        super().__init__(agenda, definition)
         self._logger: LoggerAdapter[Logger] | None = None
         self._random: Random | None = None
         self._uuids = 0
@@ -263,7 +263,7 @@ class OrchestrationContext:
 
         `orchestrator`: a decorated function or a name. `instance_id`: else derived from this one's (see `core.ids`); it
         must not be in use. `version`: else the one the function is registered with. Raises NotRegistered, InvalidId,
-        PayloadError.
+        PayloadError, and OrchestratorError inside a critical section.
         """
         agenda = self._agenda
         agenda.admit()
@@ -273,6 +273,8 @@ class OrchestrationContext:
             definition = definition_of(orchestrator, OrchestratorDefinition)
             name, version = definition.name, version or definition.version
         type_: Any = Any if definition is None else definition.return_type
+        if agenda.section is not None:
+            agenda.section._check_child(name)
         data = agenda.codec.encode(input, f"input of orchestrator {name}")
         child_id = "" if instance_id is None else check_instance_id(instance_id)
         event = SubOrchestrationCreated(agenda.now, child_id, name, version, data)

@@ -1,4 +1,4 @@
-"""What is known of a registered function: its name, its options, and what its signature says.
+"""What is known of a registered function: its name, its options, and what its signature says. Entities: `core.entities`.
 
 Annotations are resolved when they are first needed, so that they may name what is defined later in a module; one that
 cannot be resolved counts as `Any`: values are then passed as they come out of JSON.
@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, Final, Protocol, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, get_args, get_type_hints
 
 from durastream.core.fingerprint import fingerprint_of
 from durastream.core.retry import RetryPolicy
 from durastream.errors import NotRegistered, OrchestratorError
+
+if TYPE_CHECKING:
+    from durastream.core.entities import EntityDefinition
 
 DEFAULT_QUEUE: Final = "default"
 MARK: Final = "__durastream__"
@@ -84,17 +87,10 @@ class Definition:
 
 
 @dataclass(frozen=True, eq=False)
-class ActivityDefinition(Definition):
-    """An activity: `def f(input)`, with an optional context parameter, anywhere; `async def` or not."""
+class Callee(Definition):
+    """A function that is called with an input, a context, both or neither: `def f(input)`, with `ctx` anywhere."""
 
     context_parameter: str | None = None
-    timeout_ms: int | None = None
-    retry: RetryPolicy | None = None
-    queue: str = DEFAULT_QUEUE
-
-    @cached_property
-    def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(inspect.unwrap(self.function))
 
     def bind(self, value: object, context: object) -> dict[str, Any]:
         """Keyword arguments of a call. An input of None is left out where the parameter has a default."""
@@ -106,6 +102,19 @@ class ActivityDefinition(Definition):
             arguments[self.context_parameter] = context
         return arguments
 
+
+@dataclass(frozen=True, eq=False)
+class ActivityDefinition(Callee):
+    """An activity: `async def` or not."""
+
+    timeout_ms: int | None = None
+    retry: RetryPolicy | None = None
+    queue: str = DEFAULT_QUEUE
+
+    @cached_property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(inspect.unwrap(self.function))
+
     def _kind(self) -> str:
         return "activity"
 
@@ -116,6 +125,8 @@ class Registry(Protocol):
     def find_activity(self, name: str) -> ActivityDefinition | None: ...
 
     def find_orchestrator(self, name: str, version: str | None = None) -> OrchestratorDefinition | None: ...
+
+    def find_entity(self, name: str) -> EntityDefinition | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +160,23 @@ def orchestrator_parameters(function: Callable[..., Any]) -> inspect.Parameter |
 def activity_parameters(function: Callable[..., Any]) -> tuple[inspect.Parameter | None, str | None]:
     """(input parameter, name of the context parameter) of an activity function. Raises OrchestratorError."""
     _check_function(function, "activity")
-    parameters = _parameters(function)
+    return _callee_parameters(function, "activity", _parameters(function))
+
+
+def operation_parameters(method: Callable[..., Any]) -> tuple[inspect.Parameter | None, str | None]:
+    """Like `activity_parameters`, of a public method of an entity class."""
+    what = "entity operation"
+    if inspect.isasyncgenfunction(method) or inspect.isgeneratorfunction(method):
+        raise OrchestratorError(f"{what} {_shown(method)} is a generator: return a list instead of yielding")
+    return _callee_parameters(method, what, _parameters(method)[1:])
+
+
+def _callee_parameters(
+    function: Callable[..., Any], what: str, parameters: list[inspect.Parameter]
+) -> tuple[inspect.Parameter | None, str | None]:
     context = next((one.name for one in parameters if _is_context(one)), None)
     rest = [one for one in parameters if one.name != context]
-    return _single(function, "activity", rest, by_position=False), context
+    return _single(function, what, rest, by_position=False), context
 
 
 def _check_function(function: object, what: str) -> None:
@@ -187,7 +211,7 @@ def _single(
 def _is_context(parameter: inspect.Parameter) -> bool:
     annotation = parameter.annotation
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return parameter.name == "ctx" or text.rpartition(".")[2] == "ActivityContext"
+    return parameter.name == "ctx" or text.rpartition(".")[2] in ("ActivityContext", "EntityContext")
 
 
 def _shown(function: Any) -> str:
@@ -196,7 +220,7 @@ def _shown(function: Any) -> str:
 
 # ---------------------------------------------------------------- finding
 
-D = TypeVar("D", bound=Definition)
+D = TypeVar("D")
 
 
 def definition_of(function: object, kind: type[D]) -> D:

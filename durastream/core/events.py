@@ -83,6 +83,23 @@ class EventRaised(NamedTuple):
     data: Json | None
 
 
+class EntityOperationCompleted(NamedTuple):
+    at: int
+    task: int
+    result: Json | None
+
+
+class EntityOperationFailed(NamedTuple):
+    at: int
+    task: int
+    failure: Failure
+
+
+class EntityLockGranted(NamedTuple):
+    at: int
+    task: int
+
+
 class ExecutionSuspended(NamedTuple):
     at: int
     reason: str | None
@@ -131,6 +148,33 @@ class EventSent(NamedTuple):
     data: Json | None
 
 
+class EntityOperationCalled(NamedTuple):
+    at: int
+    entity: str  # "@name@key"
+    operation: str
+    input: Json | None
+
+
+class EntityOperationSignaled(NamedTuple):
+    at: int
+    entity: str
+    operation: str
+    input: Json | None
+    due: int | None  # ms; None = now
+
+
+class EntityLockRequested(NamedTuple):
+    at: int
+    entities: tuple[str, ...]  # in the order in which they are locked
+
+
+class EntityUnlockSent(NamedTuple):
+    """The critical section of the lock request `task` was left, or the request was given up."""
+
+    at: int
+    task: int
+
+
 class TurnSplit(NamedTuple):
     """A turn decided more than one commit may carry; the rest of its decisions follow in the next turn."""
 
@@ -165,6 +209,9 @@ Event: TypeAlias = (
     | SubOrchestrationFailed
     | TimerFired
     | EventRaised
+    | EntityOperationCompleted
+    | EntityOperationFailed
+    | EntityLockGranted
     | ExecutionSuspended
     | ExecutionResumed
     | ExecutionTerminated
@@ -172,6 +219,10 @@ Event: TypeAlias = (
     | TimerCreated
     | SubOrchestrationCreated
     | EventSent
+    | EntityOperationCalled
+    | EntityOperationSignaled
+    | EntityLockRequested
+    | EntityUnlockSent
     | TurnSplit
     | ExecutionCompleted
     | ExecutionFailed

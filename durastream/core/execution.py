@@ -109,3 +109,4 @@ class Orchestration:
         self.code.close()
         self.agenda.queue.clear()
         self.agenda.open.clear()
+        self.agenda.section = self.agenda.unreleased = None

@@ -28,9 +28,9 @@ def partition_of(instance_id: str, partitions: int) -> int:
     return crc32(instance_id.encode()) % partitions
 
 
-def check_instance_id(instance_id: str) -> str:
+def check_instance_id(instance_id: str, what: str = "instance id") -> str:
     """The id itself if it is 1 to 256 bytes of UTF-8 without control characters. Raises InvalidId."""
-    return _check(instance_id, "instance id", ID_BYTES_MAX)
+    return _check(instance_id, what, ID_BYTES_MAX)
 
 
 def check_name(name: str, what: str = "name") -> str:

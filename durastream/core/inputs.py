@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from durastream.core.agenda import ContinuedAsNew
 from durastream.core.context import OrchestrationContext
 from durastream.core.events import (
+    EntityLockGranted,
+    EntityOperationCompleted,
+    EntityOperationFailed,
     EventRaised,
     ExecutionResumed,
     ExecutionStarted,
@@ -26,7 +29,8 @@ from durastream.core.events import (
     TaskFailed,
     TimerFired,
 )
-from durastream.core.leaves import ActivityTask, ChildTask, LeafTask, TimerTask
+from durastream.core.leaves import ActivityTask, ChildTask, EntityTask, LeafTask, TimerTask
+from durastream.core.sections import LockTask
 from durastream.core.tasks import DONE
 
 if TYPE_CHECKING:
@@ -59,12 +63,19 @@ def _fire(task: Any, _event: TimerFired) -> None:
     task._settle(DONE, None)
 
 
+def _grant(task: Any, _event: EntityLockGranted) -> None:
+    task._grant()
+
+
 _OUTCOMES: Final[dict[type, tuple[type[LeafTask[Any]], Callable[[Any, Any], None]]]] = {
     TaskCompleted: (ActivityTask, _complete),
     TaskFailed: (ActivityTask, _fail),
     SubOrchestrationCompleted: (ChildTask, _complete),
     SubOrchestrationFailed: (ChildTask, _fail),
     TimerFired: (TimerTask, _fire),
+    EntityOperationCompleted: (EntityTask, _complete),
+    EntityOperationFailed: (EntityTask, _fail),
+    EntityLockGranted: (LockTask, _grant),
 }
 
 

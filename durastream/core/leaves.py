@@ -8,7 +8,7 @@ from durastream.core.durations import moment_text
 from durastream.core.events import Failure, Json
 from durastream.core.ids import child_instance_id
 from durastream.core.tasks import DONE, FAILED, PENDING, T, Task
-from durastream.errors import ActivityFailed, RemoteError, SubOrchestrationFailed
+from durastream.errors import ActivityFailed, EntityFailed, RemoteError, SubOrchestrationFailed
 
 if TYPE_CHECKING:
     from durastream.core.agenda import Agenda
@@ -27,6 +27,12 @@ class LeafTask(Task[T]):
         self._seen = False
         self._agenda = agenda
         self._number = -1
+
+    def _recorded(self, number: int) -> None:
+        """The decision it stands for has got its event number: from now on it can be answered."""
+        self._number = number
+        if self._state == PENDING:
+            self._agenda.open[number] = self
 
     def cancel(self) -> bool:
         if self._state != PENDING:
@@ -91,6 +97,20 @@ class ChildTask(CallTask[T]):
     def _what(self) -> str:
         named = f" {self._id()}" if self._instance_id or self._number >= 0 else ""
         return f"sub-orchestration {self._name}{named}"
+
+
+class EntityTask(CallTask[T]):
+    """A call of an entity."""
+
+    __slots__ = ("_entity",)
+    _error = EntityFailed
+
+    def __init__(self, agenda: Agenda, operation: str, type_: Any, *, entity: str) -> None:
+        CallTask.__init__(self, agenda, operation, type_)
+        self._entity = entity
+
+    def _what(self) -> str:
+        return f"entity operation {self._entity} {self._name}"
 
 
 class TimerTask(LeafTask[None]):

@@ -31,7 +31,13 @@ ID_BYTES_MAX: Final = 256
 """Instance id: 1 to 256 bytes of UTF-8 without control characters."""
 
 NAME_BYTES_MAX: Final = 256
-"""Orchestrator, activity, event and queue names: 1 to 256 bytes of UTF-8 without control characters."""
+"""Orchestrator, activity, entity, event and queue names: 1 to 256 bytes of UTF-8 without control characters."""
+
+ENTITY_BYTES_MAX: Final = ID_BYTES_MAX + NAME_BYTES_MAX + 2
+"""An entity id as text: `@name@key`."""
+
+LOCK_ENTITIES_MAX: Final = 100
+"""Entities in one critical section: each is asked in turn, so time to enter grows with their number."""
 
 HUB_CHARS_MAX: Final = 64
 """Hub name: [A-Za-z0-9_-]{1,64}."""

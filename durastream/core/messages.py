@@ -1,7 +1,8 @@
-"""Messages: what waits in a partition's inbox stream for its owner. Each is addressed to one instance.
+"""Messages: what waits in a partition's inbox stream for its owner. Each is addressed to one instance or one entity.
 
 Everything an outsider wants of an instance, and every outcome of work it scheduled, arrives as one of these; timers are
-read from the partition's timer set instead. Payload fields are JSON text as bytes, or None.
+read from the partition's timer set instead. Payload fields are JSON text as bytes, or None. The first field of each class
+is whom it is for: an instance id, or an entity as text, `@name@key`.
 """
 
 from __future__ import annotations
@@ -99,8 +100,76 @@ class Purge(NamedTuple):
     ack: str | None
 
 
+class EntityResult(NamedTuple):
+    """Outcome of an entity operation that an orchestration called: `result` when `failure` is None."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+    result: Json | None
+    failure: Failure | None
+
+
+class LockGranted(NamedTuple):
+    """All entities of the lock request `task` are locked for this execution. One that is over hands them back."""
+
+    instance_id: str
+    execution_id: str
+    task: int
+    entities: tuple[str, ...]
+
+
+# ---- to entities. A lock is held by (instance id, execution id, number of the lock request): `Parent`.
+
+
+class EntityOperation(NamedTuple):
+    """A call when `caller` is set, who waits for the answer; else a signal."""
+
+    entity: str
+    operation: str
+    input: Json | None
+    caller: Parent | None
+    sender: str | None  # instance id or entity that sent it; None: a client
+    due: int | None  # ms: apply it then; None: now
+
+
+class LockEntities(NamedTuple):
+    """Lock `entity`, then ask the one after it in `entities`; the last one tells the holder."""
+
+    entity: str
+    entities: tuple[str, ...]
+    holder: Parent
+
+
+class UnlockEntities(NamedTuple):
+    """Unlock `entity`, or drop the request that waits there, which then has gone no further; else go on with `rest`.
+
+    A critical section that is left unlocks all at once, each by a message of its own with nothing in `rest`. A request
+    that is given up is followed along its way, so that it can't be overtaken.
+    """
+
+    entity: str
+    rest: tuple[str, ...]
+    holder: Parent
+
+
+EntityMessage: TypeAlias = EntityOperation | LockEntities | UnlockEntities
+
 Message: TypeAlias = (
-    Start | TaskResult | ChildResult | RaiseEvent | Suspend | Resume | Terminate | Continue | Rewind | Restart | Purge
+    Start
+    | TaskResult
+    | ChildResult
+    | RaiseEvent
+    | Suspend
+    | Resume
+    | Terminate
+    | Continue
+    | Rewind
+    | Restart
+    | Purge
+    | EntityResult
+    | LockGranted
+    | EntityMessage
 )
 
 

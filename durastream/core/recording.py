@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from durastream.core import status
 from durastream.core.agenda import Agenda, ContinuedAsNew
 from durastream.core.events import (
+    EntityLockRequested,
+    EntityOperationCalled,
+    EntityOperationSignaled,
+    EntityUnlockSent,
     EventSent,
     ExecutionCompleted,
     ExecutionFailed,
@@ -21,7 +25,8 @@ from durastream.core.events import (
 )
 from durastream.core.ids import child_execution_id
 from durastream.core.leaves import ChildTask, LeafTask, TimerTask
-from durastream.core.messages import RaiseEvent, Start, Terminate
+from durastream.core.messages import EntityOperation, LockEntities, RaiseEvent, Start, Terminate
+from durastream.core.sections import ReleaseTask
 from durastream.core.tasks import PENDING
 from durastream.core.turn import Continued, Turn
 
@@ -54,6 +59,29 @@ def _sent(_agenda: Agenda, turn: Turn, _number: int, event: EventSent, _task: No
     turn.events.append(event)
 
 
+def _called(agenda: Agenda, turn: Turn, number: int, event: EntityOperationCalled, _task: Any) -> None:
+    turn.messages.append(call_message(agenda, number, event))
+    turn.events.append(event)
+
+
+def _signaled(agenda: Agenda, turn: Turn, _number: int, event: EntityOperationSignaled, _task: None) -> None:
+    _, entity, operation, data, due = event
+    turn.messages.append(EntityOperation(entity, operation, data, None, agenda.instance_id, due))
+    turn.events.append(event)
+
+
+def _lock_requested(agenda: Agenda, turn: Turn, number: int, event: EntityLockRequested, _task: Any) -> None:
+    holder = Parent(agenda.instance_id, agenda.execution_id, number)
+    turn.messages.append(LockEntities(event.entities[0], event.entities, holder))
+    turn.events.append(event)
+
+
+def _unlock_sent(_agenda: Agenda, turn: Turn, _number: int, event: EntityUnlockSent, release: ReleaseTask) -> None:
+    section = release._section
+    turn.messages += section._unlocking()
+    turn.events.append(event._replace(task=section._number))
+
+
 def _ended(_agenda: Agenda, turn: Turn, _number: int, event: Any, _task: None) -> None:
     turn.events.append(event)
 
@@ -68,6 +96,10 @@ _DECISIONS: Final[dict[type, Callable[[Agenda, Turn, int, Any, Any], None]]] = {
     TimerCreated: _timer,
     SubOrchestrationCreated: _child,
     EventSent: _sent,
+    EntityOperationCalled: _called,
+    EntityOperationSignaled: _signaled,
+    EntityLockRequested: _lock_requested,
+    EntityUnlockSent: _unlock_sent,
     ExecutionCompleted: _ended,
     ExecutionFailed: _ended,
     ContinuedAsNew: _continued,
@@ -82,6 +114,12 @@ def start_message(agenda: Agenda, number: int, event: SubOrchestrationCreated) -
         event.instance_id, execution_id, event.name, event.version, event.input, parent,
         tags=None, notify=None, reply=None, if_exists="child", created=False,
     )  # fmt: skip
+
+
+def call_message(agenda: Agenda, number: int, event: EntityOperationCalled) -> EntityOperation:
+    """What calls the entity of event `number`."""
+    caller = Parent(agenda.instance_id, agenda.execution_id, number)
+    return EntityOperation(event.entity, event.operation, event.input, caller, agenda.instance_id, None)
 
 
 # ---------------------------------------------------------------- endings, once all decisions are recorded
@@ -134,7 +172,7 @@ def record(run: Orchestration, turn: Turn) -> None:
             event = event._replace(at=now)
         number = turn.first + len(turn.events)
         if task is not None:
-            agenda.numbered(number, task)
+            task._recorded(number)
         _DECISIONS[event.__class__](agenda, turn, number, event, task)
     if queue:
         turn.split = True
@@ -153,6 +191,9 @@ def record(run: Orchestration, turn: Turn) -> None:
 
 def _end(agenda: Agenda, turn: Turn, ending: Any) -> None:
     _ENDINGS[ending.__class__](agenda, turn, ending)
+    if agenda.unreleased is not None:
+        turn.messages += agenda.unreleased._unlocking()
+    agenda.section = agenda.unreleased = None
     if agenda.open:
         set_now = {number for number, _ in turn.timers}
         turn.timers_cancelled += [

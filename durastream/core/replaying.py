@@ -12,6 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from durastream.core.events import (
+    EntityLockRequested,
+    EntityOperationCalled,
+    EntityOperationSignaled,
+    EntityUnlockSent,
     Event,
     EventRaised,
     EventRewound,
@@ -46,6 +50,12 @@ _SAME: Final[dict[type, Callable[[Any, Any, Any], bool]]] = {
     TimerCreated: lambda old, new, _: old.due == new.due,
     SubOrchestrationCreated: lambda old, new, task: old.name == new.name and old.instance_id == task._id(),
     EventSent: lambda old, new, _: old.name == new.name and old.instance_id == new.instance_id,
+    EntityOperationCalled: lambda old, new, _: old.entity == new.entity and old.operation == new.operation,
+    EntityOperationSignaled: lambda old, new, _: (
+        (old.entity, old.operation, old.due) == (new.entity, new.operation, new.due)
+    ),
+    EntityLockRequested: lambda old, new, _: old.entities == new.entities,
+    EntityUnlockSent: lambda old, new, release: old.task == release._section._number,
     ExecutionCompleted: lambda old, new, _: True,
     ExecutionFailed: lambda old, new, _: True,
 }
@@ -94,7 +104,8 @@ class Replay:
         if not agenda.queue:
             raise self._error(f"history has {described(event)}", self._idle())
         made, task = agenda.queue.popleft()
-        agenda.numbered(self._run.length, task)
+        if task is not None:
+            task._recorded(self._run.length)
         if made.__class__ is not event.__class__ or not _SAME[event.__class__](event, made, task):
             raise self._error(f"history has {described(event)}", f"the code now decided {described(made)}")
 

@@ -11,9 +11,15 @@ Decisions of the last turn that today's code makes again stay recorded under the
 second time; the rest is taken back, and the ending always. What the code decides beyond that is recorded by the next
 turn. An execution that failed by an exception of its own thus gets its last inputs applied again, by today's code.
 
+Ending an execution released its locks. One whose history has a critical section that was not left before what stays of it
+ends, or a request for one that was not given up, can't go on from there and is not rewound: it would believe to hold
+locks that it does not hold. A request is not repeated under its number either, since the grant of the first one may still
+be on its way.
+
 Ending an execution cancelled its timers, and outcomes that came later were dropped: so every task that is open
 afterwards has to be issued again, not only those whose failures were taken back. Outcomes are identified by
-(execution, task), so one that comes twice counts once.
+(execution, task), so one that comes twice counts once; the work behind it, an operation of an entity included, may be
+done twice.
 """
 
 from __future__ import annotations
@@ -23,9 +29,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from durastream.core.agenda import Agenda
+from durastream.core.begun import begun
 from durastream.core.codec import Codec
 from durastream.core.definitions import OrchestratorDefinition
 from durastream.core.events import (
+    EntityOperationCalled,
+    EntityOperationFailed,
     Event,
     EventRewound,
     ExecutionFailed,
@@ -38,11 +47,14 @@ from durastream.core.events import (
 )
 from durastream.core.execution import Orchestration
 from durastream.core.inputs import INPUTS
-from durastream.core.messages import Start
-from durastream.core.recording import start_message
+from durastream.core.messages import EntityOperation, Start
+from durastream.core.recording import call_message, start_message
 from durastream.core.replaying import Replay
+from durastream.core.sections import listed
 from durastream.core.tasks import Task
 from durastream.errors import Conflict
+
+_FAILURES: Final = (TaskFailed, SubOrchestrationFailed, EntityOperationFailed)
 
 
 @dataclass(slots=True)
@@ -54,6 +66,7 @@ class Rewound:
     activities: list[tuple[int, TaskScheduled]] = field(default_factory=list)  # (task, event): to be issued again
     timers: list[tuple[int, int]] = field(default_factory=list)  # (task, due ms): to be set again
     children: list[tuple[int, Start]] = field(default_factory=list)  # (task, how it was started): to be rewound
+    operations: list[EntityOperation] = field(default_factory=list)  # calls of entities: to be sent again
 
 
 def rewind(
@@ -61,7 +74,8 @@ def rewind(
 ) -> Rewound:
     """Take back what failed an execution. `ids`: (instance id, execution id); `history`: all of it.
 
-    Raises Conflict if it has not failed, NonDeterminismError if today's code does not fit what stays of the history.
+    Raises Conflict if it has not failed, or failed in a critical section; NonDeterminismError if today's code does not fit
+    what stays of the history.
     """
     if not history or history[-1].__class__ is not ExecutionFailed:
         raise Conflict(f"instance {ids[0]!r} has not failed: only failed executions can be rewound")
@@ -73,8 +87,12 @@ def rewind(
     for event in rewound.history[: last + 1]:
         run.feed(event)
     _redecide(run, rewound, last + 1, now)
-    _issue_again(run.agenda, rewound)
+    unsafe = _open_section(rewound, ids[0])
+    if unsafe is None:
+        _issue_again(run.agenda, rewound)
     run.close()
+    if unsafe is not None:
+        raise unsafe
     return rewound
 
 
@@ -98,13 +116,13 @@ def _unnoticed(run: _Pass, history: Sequence[Event], last: int) -> list[int]:
     """Numbers of the failures that user code had not noticed before the last input was applied; that one included."""
     failures: list[tuple[int, Task[Any]]] = []
     for number, event in enumerate(history[:last]):
-        task = run.agenda.open.get(event.task) if isinstance(event, (TaskFailed, SubOrchestrationFailed)) else None
+        task = run.agenda.open.get(event.task) if isinstance(event, _FAILURES) else None
         if task is not None:
             failures.append((number, task))
         run.feed(event)
     run.close()
     found = [number for number, task in failures if not task._seen]
-    return [*found, last] if isinstance(history[last], (TaskFailed, SubOrchestrationFailed)) else found
+    return [*found, last] if isinstance(history[last], _FAILURES) else found
 
 
 def _take_back(rewound: Rewound, number: int, at: int) -> None:
@@ -126,6 +144,16 @@ def _redecide(run: _Pass, rewound: Rewound, first: int, now: int) -> None:
     _take_back(rewound, final, max(now, rewound.history[final].at))
 
 
+def _open_section(rewound: Rewound, instance_id: str) -> Conflict | None:
+    """The error if the code would go on in a critical section."""
+    for number, entities in begun(rewound.history).locks:
+        return Conflict(
+            f"instance {instance_id!r} failed in a critical section, or while it waited for one (event {number}: lock of"
+            f" {listed(entities)}): its locks were released when it failed, so it can't go on from there. Restart it instead"
+        )
+    return None
+
+
 def _issue_again(agenda: Agenda, rewound: Rewound) -> None:
     for number in agenda.open:
         event = rewound.history[number]
@@ -144,8 +172,13 @@ def _child(agenda: Agenda, rewound: Rewound, number: int, event: SubOrchestratio
     rewound.children.append((number, start_message(agenda, number, event)))
 
 
+def _operation(agenda: Agenda, rewound: Rewound, number: int, event: EntityOperationCalled) -> None:
+    rewound.operations.append(call_message(agenda, number, event))
+
+
 _AGAIN: Final[dict[type, Callable[[Agenda, Rewound, int, Any], None]]] = {
     TaskScheduled: _activity,
     TimerCreated: _timer,
     SubOrchestrationCreated: _child,
+    EntityOperationCalled: _operation,
 }

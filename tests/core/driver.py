@@ -8,6 +8,9 @@ from typing import Any
 
 from durastream.core.definitions import OrchestratorDefinition, definition_of, orchestrator_parameters
 from durastream.core.events import (
+    EntityLockGranted,
+    EntityOperationCompleted,
+    EntityOperationFailed,
     Event,
     EventRaised,
     ExecutionResumed,
@@ -121,6 +124,7 @@ class Play:
         assert (copy.agenda.ending is None) == (self.execution.agenda.ending is None)
         if copy.agenda.ending is None:
             assert copy.agenda.open.keys() == self.execution.agenda.open.keys()
+            assert sections(copy) == sections(self.execution)
         assert len(copy.agenda.queue) == len(self.execution.agenda.queue)
         assert copy.agenda.custom_status == self.execution.agenda.custom_status
         assert copy.agenda.cancelled == []
@@ -162,6 +166,14 @@ class Play:
         return None if self.last.result is None else json.loads(self.last.result)
 
 
+def sections(run: Orchestration) -> list[Any]:
+    """What it knows of critical sections."""
+    return [
+        one if one is None else (one._entities, one._number, one._granted, sorted(one._calls))
+        for one in (run.agenda.section, run.agenda.unreleased)
+    ]
+
+
 def completed(task: int, result: object = None) -> TaskCompleted:
     return TaskCompleted(0, task, payload(result))
 
@@ -176,6 +188,20 @@ def child_completed(task: int, result: object = None) -> SubOrchestrationComplet
 
 def child_failed(task: int, type_: str = "ValueError") -> SubOrchestrationFailed:
     return SubOrchestrationFailed(0, task, Failure(type_, "it broke"))
+
+
+def answered(task: int, result: object = None) -> EntityOperationCompleted:
+    """The result of an entity operation."""
+    return EntityOperationCompleted(0, task, payload(result))
+
+
+def refused(task: int, type_: str = "ValueError") -> EntityOperationFailed:
+    """The failure of an entity operation."""
+    return EntityOperationFailed(0, task, Failure(type_, "it broke"))
+
+
+def granted(task: int) -> EntityLockGranted:
+    return EntityLockGranted(0, task)
 
 
 def fired(task: int) -> TimerFired:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from durastream.core.begun import begun
 from durastream.core.events import (
+    EntityLockGranted,
+    EntityLockRequested,
+    EntityUnlockSent,
     Event,
     EventRewound,
     ExecutionStarted,
@@ -31,7 +34,7 @@ HISTORY: list[Event] = [
 
 
 def test_what_was_answered_is_over() -> None:
-    assert begun(HISTORY) == ([2], [(5, "c")])
+    assert begun(HISTORY) == ([2], [(5, "c")], [])
 
 
 def test_what_a_rewind_took_back_is_open_again() -> None:
@@ -39,4 +42,19 @@ def test_what_a_rewind_took_back_is_open_again() -> None:
 
 
 def test_an_empty_history_has_begun_nothing() -> None:
-    assert begun([]) == ([], [])
+    assert begun([]) == ([], [], [])
+
+
+def test_critical_sections_that_were_not_left() -> None:
+    """Whether their locks were granted makes no difference."""
+    left: list[Event] = [
+        ExecutionStarted(1, "f", None, None, None, 0),
+        EntityLockRequested(1, ("@a@1", "@a@2")),
+        EntityLockGranted(2, 1),
+        EntityUnlockSent(2, 1),
+        EntityLockRequested(2, ("@a@3", "@b@1")),
+    ]
+    assert begun(left[:2]).locks == begun(left[:3]).locks == [(1, ("@a@1", "@a@2"))]
+    assert begun(left[:4]).locks == []
+    assert begun(left).locks == [(4, ("@a@3", "@b@1"))]
+    assert begun([*left[:4], EventRewound(2, "EntityLockRequested")]).locks == []

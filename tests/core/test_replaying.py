@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from durastream.core.context import OrchestrationContext
-from durastream.core.events import Event, ExecutionStarted, TaskCompleted, TaskScheduled, TurnSplit
+from durastream.core.entity_id import EntityId
+from durastream.core.events import EntityUnlockSent, Event, ExecutionStarted, TaskCompleted, TaskScheduled, TurnSplit
 from durastream.core.replaying import first_unlived
 from durastream.core.tasks import when_all
 from durastream.errors import NonDeterminismError
-from tests.core.driver import Play, define
+from tests.core.driver import Play, answered, define, granted
 
 Ctx = OrchestrationContext
 
@@ -136,6 +137,97 @@ def test_another_due_time_target_or_id() -> None:
     assert said == "event 1: history has event 'x' sent to 'a', but the code now decided event 'x' sent to 'b'"
     said = refusal(lived(sends, lambda play: None), calls_changed)
     assert "sub-orchestration 'child' as 'one'" in said and "sub-orchestration 'child' as 'two'" in said
+
+
+A, B = EntityId("Account", "a"), EntityId("Account", "b")
+
+
+async def entities(ctx: Ctx) -> None:
+    ctx.signal_entity(B, "note", at=5)
+    async with ctx.lock_entities(A, B):
+        await ctx.call_entity(A, "withdraw")
+    await ctx.call_activity("tell")
+
+
+def through_the_section(play: Play) -> None:
+    play.turn(granted(2))
+    play.turn(answered(4))
+
+
+def test_other_entities_operations_and_moments() -> None:
+    def changed(
+        signalled: EntityId = B,
+        at: int = 5,
+        locked: tuple[EntityId, ...] = (A, B),
+        call: tuple[EntityId, str] = (A, "withdraw"),
+    ) -> Callable[..., Any]:
+        async def other(ctx: Ctx) -> None:
+            ctx.signal_entity(signalled, "note", at=at)
+            async with ctx.lock_entities(*locked):
+                await ctx.call_entity(*call)
+            await ctx.call_activity("tell")
+
+        return other
+
+    play = lived(entities, through_the_section)
+    signal = "a signal 'note' to entity '@Account@b' for 2023-11-14T22:13:26.000Z"
+    call = "a call of 'withdraw' of entity '@Account@a'"
+    cases: list[tuple[Callable[..., Any], str, str]] = [
+        (changed(signalled=A), signal, signal.replace("@b", "@a")),
+        (changed(at=6), signal, signal.replace(":26.", ":27.")),
+        (changed(locked=(A,)), "a lock of @Account@a, @Account@b", "a lock of @Account@a"),
+        (changed(call=(B, "withdraw")), call, call.replace("@a", "@b")),
+        (changed(call=(A, "deposit")), call, call.replace("withdraw", "deposit")),
+    ]
+    for code, had, made in cases:
+        assert f": history has {had}, but the code now decided {made}" in refusal(play, code)
+
+
+def test_a_section_that_is_no_longer_left_or_left_earlier() -> None:
+    async def stays(ctx: Ctx) -> None:
+        ctx.signal_entity(B, "note", at=5)
+        await ctx.lock_entities(A, B)
+        await ctx.call_entity(A, "withdraw")
+        await ctx.call_activity("tell")
+
+    async def leaves_at_once(ctx: Ctx) -> None:
+        ctx.signal_entity(B, "note", at=5)
+        (await ctx.lock_entities(A, B)).release()
+        await ctx.call_entity(A, "withdraw")
+
+    async def gives_up(ctx: Ctx) -> None:
+        ctx.signal_entity(B, "note", at=5)
+        ctx.lock_entities(A, B).cancel()
+
+    play = lived(entities, through_the_section)
+    left = "the end of the critical section of event 2"
+    assert refusal(play, stays).endswith(f"history has {left}, but the code now decided activity 'tell'")
+    assert refusal(play, leaves_at_once).endswith(f"'@Account@a', but the code now decided {left}")
+    assert "the code decided the end of the critical section, which history does not have" in refusal(play, gives_up)
+
+
+def test_an_unlock_of_another_section() -> None:
+    async def two(ctx: Ctx) -> None:
+        ctx.lock_entities(A).cancel()
+        ctx.lock_entities(B).cancel()
+        await ctx.call_activity("tell")
+
+    play = lived(two, lambda play: None)
+    history = [event._replace(task=1) if event == EntityUnlockSent(event.at, 3) else event for event in play.history]
+    said = refusal(play, two, history)
+    end = "the end of the critical section"
+    assert said == f"event 4: history has {end} of event 1, but the code now decided {end}"
+
+
+def test_a_grant_nobody_waits_for() -> None:
+    async def impatient(ctx: Ctx) -> None:
+        ctx.signal_entity(B, "note", at=5)
+        lock = ctx.lock_entities(A, B)
+        await ctx.call_activity("tell")
+        await lock
+
+    said = refusal(lived(entities, through_the_section), impatient)
+    assert "history goes on with the grant of the locks of event 2, but the code decided activity 'tell'" in said
 
 
 def test_code_that_fails_now_says_why() -> None:

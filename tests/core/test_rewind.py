@@ -6,13 +6,25 @@ from typing import Any
 import pytest
 
 from durastream.core.context import OrchestrationContext
+from durastream.core.entity_id import EntityId
 from durastream.core.events import Event, EventRewound
-from durastream.core.messages import Start
+from durastream.core.messages import EntityOperation, Start
 from durastream.core.retry import RetryPolicy
 from durastream.core.rewind import Rewound, rewind
 from durastream.core.tasks import when_all
-from durastream.errors import ActivityFailed, Conflict, NonDeterminismError
-from tests.core.driver import CODEC, Play, child_completed, child_failed, completed, define, failed
+from durastream.errors import ActivityFailed, Conflict, EntityFailed, NonDeterminismError
+from tests.core.driver import (
+    CODEC,
+    Play,
+    answered,
+    child_completed,
+    child_failed,
+    completed,
+    define,
+    failed,
+    granted,
+    refused,
+)
 
 Ctx = OrchestrationContext
 
@@ -326,3 +338,152 @@ def test_a_failure_after_more_inherited_events_than_were_taken() -> None:
     assert play.turn().status == "Failed"
     rewound(play, mended)
     assert play.output() == [1, 2]
+
+
+# ---- entities
+
+A, B = EntityId("Account", "a"), EntityId("Account", "b")
+
+
+def test_failed_and_open_calls_of_entities_are_sent_again() -> None:
+    async def asks(ctx: Ctx) -> object:
+        slow = ctx.call_entity(B, "get")
+        value = await ctx.call_entity(A, "withdraw", 10)
+        ctx.signal_entity(B, "note")
+        return [value, await slow]
+
+    play = Play(asks)
+    calls = play.last.messages
+    play.turn(refused(2))
+    result = rewound(play)
+    assert taken_back(result) == [(3, "EntityOperationFailed"), (4, "ExecutionFailed")]
+    assert result.operations == calls and all(isinstance(one, EntityOperation) for one in calls)
+    assert play.last.messages == []
+    play.turn(answered(2, 1), answered(1, 2))
+    assert play.output() == [1, 2]
+
+
+def test_a_failed_operation_the_code_had_handled_stays() -> None:
+    async def handles(ctx: Ctx) -> object:
+        try:
+            await ctx.call_entity(A, "withdraw")
+        except EntityFailed:
+            ctx.signal_entity(A, "note")
+        return await ctx.call_activity("b")
+
+    play = Play(handles)
+    play.turn(refused(1))
+    play.fails(4)
+    result = rewound(play)
+    assert taken_back(result) == [(5, "TaskFailed"), (6, "ExecutionFailed")] and result.operations == []
+    assert play.last.messages == []
+
+
+async def in_section(ctx: Ctx) -> object:
+    async with ctx.lock_entities(A, B):
+        value = await ctx.call_entity(A, "withdraw")
+        await ctx.call_activity("a")
+    return [value, await ctx.call_activity("b")]
+
+
+async def waits_to_enter(ctx: Ctx) -> None:
+    ctx.lock_entities(A, B)
+    await ctx.call_activity("a")
+
+
+async def never_leaves(ctx: Ctx) -> None:
+    await ctx.lock_entities(A, B)
+    await ctx.call_activity("a")
+
+
+@pytest.mark.parametrize(
+    ("code", "inputs"),
+    [
+        (in_section, [granted(1), refused(3)]),
+        (in_section, [granted(1), answered(3), failed(5)]),
+        (waits_to_enter, [failed(2)]),
+        (waits_to_enter, [granted(1), failed(2)]),
+        (never_leaves, [granted(1), failed(3)]),
+    ],
+)
+def test_one_that_failed_in_a_critical_section_cannot_go_on(code: Callable[..., Any], inputs: list[Event]) -> None:
+    play = Play(code)
+    for event in inputs:
+        play.turn(event)
+    assert play.last.status == "Failed"
+    before = list(play.history)
+    with pytest.raises(
+        Conflict, match=r"'order-7' failed in a critical section.*1: lock of @Account@a, @Acc"
+    ) as caught:
+        rewound(play)
+    assert "its locks were released when it failed" in str(caught.value) and "Restart it instead" in str(caught.value)
+    assert play.history == before
+
+
+def test_one_that_had_left_its_critical_section_goes_on() -> None:
+    play = Play(in_section)
+    play.turn(granted(1))
+    play.turn(answered(3, "A"))
+    play.completes(5)
+    play.fails(8)
+    result = rewound(play)
+    assert taken_back(result) == [(9, "TaskFailed"), (10, "ExecutionFailed")]
+    assert numbers(result.activities) == [8] and play.last.messages == []
+    play.completes(8, "B")
+    assert play.output() == ["A", "B"]
+
+
+async def stumbles_inside(ctx: Ctx) -> object:
+    async with ctx.lock_entities(A, B):
+        raise NameError(await ctx.call_entity(A, "withdraw"))
+
+
+async def stumbles_behind(ctx: Ctx) -> object:
+    async with ctx.lock_entities(A, B):
+        value = await ctx.call_entity(A, "withdraw")
+    raise NameError(value)
+
+
+async def walks_on(ctx: Ctx) -> object:
+    async with ctx.lock_entities(A, B):
+        return await ctx.call_entity(A, "withdraw")
+
+
+async def lingers(ctx: Ctx) -> object:
+    async with ctx.lock_entities(A, B):
+        value = await ctx.call_entity(A, "withdraw")
+        ctx.call_entity(B, "deposit")
+    return value
+
+
+@pytest.mark.parametrize("code", [stumbles_inside, stumbles_behind])
+def test_one_that_left_it_in_its_last_step_goes_on_if_it_leaves_it_there_again(code: Callable[..., Any]) -> None:
+    """What it did inside was done under the locks, and nothing is added to it."""
+    for todays in (walks_on, code, lingers):
+        play = Play(code)
+        play.turn(granted(1))
+        play.turn(answered(3, "A"))
+        if todays is lingers:
+            with pytest.raises(Conflict, match="failed in a critical section"):
+                rewound(play, todays)
+            continue
+        assert taken_back(rewound(play, todays)) == [(6, "ExecutionFailed")] and play.last.messages == []
+        assert play.last.status == ("Failed" if todays is code else "Completed")
+
+
+def test_a_lock_requested_anew_by_todays_code_is_asked_for_under_its_own_number() -> None:
+    async def broken(ctx: Ctx) -> None:
+        await ctx.call_activity("a")
+        raise NameError
+
+    async def locks(ctx: Ctx) -> str:
+        await ctx.call_activity("a")
+        async with ctx.lock_entities(A, B):
+            return "done"
+
+    play = Play(broken)
+    play.completes(1)
+    rewound(play, locks)
+    assert len(play.last.messages) == 1 and play.execution.waiting_on() == ["lock of @Account@a, @Account@b (event 4)"]
+    play.turn(granted(4))
+    assert play.output() == "done" and len(play.last.messages) == 2

@@ -63,6 +63,35 @@ def stepped(ctx: ds.OrchestrationContext, count: int) -> Generator[ds.Task[Any],
 
 
 @app.orchestrator
+async def with_entities(ctx: ds.OrchestrationContext) -> int:
+    a, b = ds.EntityId("Counter", "a"), ds.EntityId("Counter", "b")
+    assert_type(await ctx.call_entity(a, "add", 5), Any)
+    assert_type(await ctx.call_entity(a, "add", 5, return_type=int), int)
+    ctx.signal_entity(a, "add", 5, at=60)
+    async with ctx.lock_entities(a, b) as section:
+        section.release()
+    lock = ctx.lock_entities(a)
+    assert_type(lock.cancel(), bool)
+    with await lock:
+        first: int = await ctx.call_entity(a, "add")
+    await ctx.call_entity("Counter", "add")  # type: ignore[call-overload]
+    await ctx.call_entity(a)  # type: ignore[call-overload]
+    ctx.signal_entity("Counter", "add")  # type: ignore[arg-type]
+    ctx.signal_entity(a, "add", at="tomorrow")  # type: ignore[arg-type]
+    ctx.lock_entities([a, b])  # type: ignore[arg-type]
+    with ctx.lock_entities(a):  # type: ignore[attr-defined]
+        return first
+
+
+@app.orchestrator
+def with_entities_by_yield(ctx: ds.OrchestrationContext) -> Generator[ds.Task[Any], Any, int]:
+    a = ds.EntityId("Counter", "a")
+    with (yield ctx.lock_entities(a)):
+        total: int = yield ctx.call_entity(a, "add", 5)
+    return total
+
+
+@app.orchestrator
 async def parent(ctx: ds.OrchestrationContext, order: Order) -> str:
     assert_type(await ctx.call_activity(charge, order), Receipt)
     assert_type(await ctx.call_activity(resize, "a.png", timeout=5), str)
