@@ -22,6 +22,11 @@ ds:{hub:p}:s:<status>       zset: instance id by creation time
 ds:{hub:p}:a:<queue>        stream with group "workers": activities (m = blob, d = deliveries so far)
 ds:{hub:p}:i:<id>           hash: the instance
 ds:{hub:p}:h:<id>           hash: event number → msgpack event
+ds:{hub:p}:entities         zset: entity as text, all scores 0: in the order of the texts
+ds:{hub:p}:locks            hash: locked entity → holder, "instance\nexecution\ntask"
+ds:{hub:p}:stalled          hash: entity → why its operations wait (JSON)
+ds:{hub:p}:e:<entity>       hash: the entity (state, revision, created_at, updated_at, lock, locked_at)
+ds:{hub:p}:q:<entity>       hash: number → msgpack message that waits for the entity's lock or for its time
 """
 
 from __future__ import annotations
@@ -38,7 +43,8 @@ class PartitionKeys:
     """Keys of one partition. Attributes are ready-made strings: no formatting on the hot path but for ids."""
 
     __slots__ = (
-        "inbox", "lease", "marks", "outbox", "parked", "queues", "routed", "stats", "status", "tag", "timers", "watch",
+        "entities", "inbox", "lease", "locks", "marks", "outbox", "parked", "queues", "routed", "stalled", "stats",
+        "status", "tag", "timers", "watch",
     )  # fmt: skip
 
     def __init__(self, hub: str, partition: int) -> None:
@@ -54,6 +60,9 @@ class PartitionKeys:
         self.routed = tag + "routed"
         self.queues = tag + "queues"
         self.stats = tag + "stats"
+        self.entities = tag + "entities"
+        self.locks = tag + "locks"
+        self.stalled = tag + "stalled"
         self.status = {status: f"{tag}s:{status}" for status in ALL}
 
     def instance(self, instance_id: str) -> str:
@@ -64,6 +73,13 @@ class PartitionKeys:
 
     def activities(self, queue: str) -> str:
         return self.tag + "a:" + queue
+
+    def entity(self, entity: str) -> str:
+        return self.tag + "e:" + entity
+
+    def queue_of(self, entity: str) -> str:
+        """What waits for this entity; `activities` are the queues of activities."""
+        return self.tag + "q:" + entity
 
 
 class HubKeys:

@@ -111,6 +111,26 @@ class Record(NamedTuple):
     start_at: int | None
 
 
+class EntityRecord(NamedTuple):
+    """The entity hash. An entity whose state is none, that is not locked and for which nothing is queued has none."""
+
+    entity: str  # "@name@key"
+    revision: int  # committed batches; compared and increased by each commit
+    state: Json | None
+    created_at: int
+    updated_at: int
+    lock: str | None  # who holds it: "instance\nexecution\ntask" of the lock request
+    locked_at: int | None
+    queued: int  # operations and lock requests in its queue: they wait for the lock, or for their time
+
+
+class EntityPage(NamedTuple):
+    """Entities in the order of their texts. `cursor` is None at the end; opaque otherwise."""
+
+    records: list[EntityRecord]
+    cursor: str | None
+
+
 class Activity(NamedTuple):
     """A claimed entry of an activity stream. `deliveries` counts earlier claims whose worker died."""
 
@@ -137,6 +157,14 @@ class Outbound(NamedTuple):
     blob: bytes  # packed message; msgpack [reason, blob] for "dead"; [key, json] for "reply"
 
 
+class Parcel(NamedTuple):
+    """Messages of one source for one partition; see `ClientStore.deliver`."""
+
+    source: str
+    incarnation: tuple[int, str]
+    batch: Sequence[tuple[int, bytes]]
+
+
 @dataclass(slots=True)
 class InstanceChange:
     """What a commit does to one instance. `fields` values of None delete the field."""
@@ -152,6 +180,19 @@ class InstanceChange:
 
 
 @dataclass(slots=True)
+class EntityChange:
+    """What a commit does to one entity and its queue. `fields` (state, created_at, updated_at, lock, locked_at): None deletes."""
+
+    entity: str
+    revision: int | None  # revision before this commit; None = the record must not exist
+    queue_length: int  # entries in its queue before this commit
+    fields: dict[str, bytes | str | int | None] = field(default_factory=dict)
+    queue_add: dict[int, bytes] = field(default_factory=dict)  # number → packed message
+    queue_remove: list[int] = field(default_factory=list)
+    gone: bool = False  # remove it: record, queue and index entry
+
+
+@dataclass(slots=True)
 class Commit:
     """All effects of a batch of turns in one partition. Applied as a whole, or not at all."""
 
@@ -162,9 +203,12 @@ class Commit:
     activities: list[tuple[str, bytes]] = field(default_factory=list)  # (queue, packed ActivityItem)
     inbox: list[bytes] = field(default_factory=list)  # messages to this same partition
     outbox: list[tuple[int | str, bytes]] = field(default_factory=list)  # (target, blob)
+    forgotten: list[tuple[int, int]] = field(default_factory=list)  # numbers of outbox entries that were delivered
     outbox_first: int = 1  # sequence of outbox[0]; the numbers of a lease count up from 1
     notices: list[tuple[str, str | None, bytes]] = field(default_factory=list)  # (instance id, channel, blob)
     parked: dict[str, bytes | None] = field(default_factory=dict)  # instance id → JSON reason, None = no longer parked
+    entities: list[EntityChange] = field(default_factory=list)
+    stalled: dict[str, bytes | None] = field(default_factory=dict)  # entity → JSON reason, None = no longer stalled
     purged: list[tuple[str, Status]] = field(default_factory=list)
 
 
@@ -179,6 +223,58 @@ class Page(NamedTuple):
 
     records: list[Record]
     cursor: str | None
+
+
+class IndexEntry(NamedTuple):
+    """An instance as the index of its partition has it."""
+
+    instance_id: str
+    status: Status
+    created_at: int
+
+
+class IndexPage(NamedTuple):
+    """Entries in no order. `cursor` is None once the whole index was gone through; opaque otherwise."""
+
+    entries: list[IndexEntry]
+    cursor: str | None
+
+
+class QueueLoad(NamedTuple):
+    """One activity queue in one partition."""
+
+    queue: str
+    waiting: int
+    running: int  # claimed by a worker, dead or alive
+    oldest: int | None  # ms: when the first of those that wait was put there
+
+
+class PartitionLoad(NamedTuple):
+    """What waits in a partition, and since when."""
+
+    partition: int
+    oldest: int | None  # ms: when the first message of the inbox came; those for parked instances stay there
+    parked: int  # instances that cannot move
+    stalled: int  # entities whose operations wait for a worker that has their code
+    queues: tuple[QueueLoad, ...]
+
+
+class ServerInfo(NamedTuple):
+    """What the server tells of itself; None where it does not, because it does not know or forbids the command."""
+
+    clock: int  # ms, the server's time
+    kind: str | None = None  # "redis" or "valkey"
+    version: str | None = None
+    uptime_s: int | None = None
+    role: str | None = None  # "master" or "slave", in the server's own words
+    clients: int | None = None  # connections
+    used_memory: int | None = None  # bytes
+    maxmemory: int | None = None  # bytes, 0 = no limit
+    policy: str | None = None  # maxmemory-policy
+    aof: bool | None = None  # append-only file
+    aof_failing: bool | None = None  # its last write to the disk failed
+    appendfsync: str | None = None
+    scripts: bool | None = None  # whether we may run Lua scripts
 
 
 # ---------------------------------------------------------------- verbs
@@ -208,8 +304,9 @@ class ClientStore(Protocol):
         `source` and this incarnation are skipped. A lower epoch than the mark's is skipped whole (a zombie's repeat)."""
         ...
 
-    async def records(self, ids: Sequence[str]) -> list[Record | None]:
-        """The instances, in the order asked; several partitions at once (not atomic between them)."""
+    async def records(self, ids: Sequence[str], *, payloads: bool = True) -> list[Record | None]:
+        """The instances, in the order asked; several partitions at once (not atomic between them). Without payloads, input and
+        output are None: a list of many must not cost what may be a MiB each."""
         ...
 
     async def history(self, instance_id: str, first: int, count: int) -> list[bytes]:
@@ -228,8 +325,10 @@ class ClientStore(Protocol):
         limit: int,
         created_after: int = 0,
         created_before: int = 0,
+        payloads: bool = True,
     ) -> Page:
-        """Newest first over all partitions. Costs O(limit · partitions), whatever the number of instances."""
+        """Newest first over all partitions. Costs O(limit · partitions), whatever the number of instances. `payloads`: as for
+        `records`."""
         ...
 
     async def counts(self) -> dict[Status, int]: ...
@@ -248,6 +347,50 @@ class ClientStore(Protocol):
 
     async def parked(self, partition: int) -> dict[str, bytes]:
         """Instances that cannot move, with the reason (JSON)."""
+        ...
+
+    # -- inspection: safe on a live system, each command a fraction of a millisecond
+
+    async def scan_ids(self, prefix: str, *, statuses: Sequence[Status], cursor: str | None, budget: int) -> IndexPage:
+        """Instances whose id begins with `prefix`: goes through about `budget` entries of the index, whatever it finds there.
+
+        All that stay in their status meanwhile are found; one that changes it may be missed or come twice. A cursor is good
+        for the same prefix and statuses.
+        """
+        ...
+
+    async def loads(self) -> list[PartitionLoad]:
+        """What waits in each partition and its activity queues. Costs O(partitions + queues), whatever waits in them."""
+        ...
+
+    async def timers_set(self, instance_id: str, execution_id: str, tasks: Sequence[int]) -> list[bool]:
+        """Which of these timers (by the numbers of their events) are still to fire: history does not tell of cancelled ones."""
+        ...
+
+    async def server_info(self) -> ServerInfo:
+        """Never refused: what the server keeps to itself is None."""
+        ...
+
+    # -- entities
+
+    async def entities(self, ids: Sequence[str]) -> list[EntityRecord | None]:
+        """The entities (as text, `@name@key`), in the order asked; several partitions at once."""
+        ...
+
+    async def entity_page(self, prefix: str, *, cursor: str | None, limit: int) -> EntityPage:
+        """Entities whose text begins with `prefix`, over all partitions. Costs O(limit · partitions)."""
+        ...
+
+    async def entity_queue(self, entity: str, count: int) -> list[tuple[int, bytes]]:
+        """What waits in an entity's queue, oldest first: (number, packed message). `count` ≤ 1,000."""
+        ...
+
+    async def locks(self, partition: int) -> dict[str, str]:
+        """Locked entities of a partition, with the holder of each as in `EntityRecord.lock`."""
+        ...
+
+    async def stalled(self, partition: int) -> dict[str, bytes]:
+        """Entities whose operations wait in the inbox for a worker that has their code, with the reason (JSON)."""
         ...
 
     async def close(self) -> None: ...
@@ -292,6 +435,12 @@ class WorkerStore(ClientStore, Protocol):
         but its record is needed to turn late messages away."""
         ...
 
+    async def load_entities(
+        self, lease: Lease, ids: Sequence[str]
+    ) -> list[tuple[EntityRecord, list[tuple[int, bytes]]] | None]:
+        """Record and whole queue, oldest first, of each entity; None where there is none."""
+        ...
+
     async def commit(self, lease: Lease, sequence: int, commit: Commit) -> None:
         """Apply commit number `sequence` (1, 2, … within one lease) whole. Raises Fenced, Refused.
 
@@ -310,7 +459,7 @@ class WorkerStore(ClientStore, Protocol):
         ...
 
     async def attempt(self, lease: Lease, entry: str) -> int:
-        """Note that this owner is about to try an entry ("" = it is done with it). Returns how many owners in a row, this one
+        """Note that this owner is about to try an entry ("" = it is done with it). Returns how many owners, this one
         included, have tried it and did not get over it."""
         ...
 
@@ -320,6 +469,10 @@ class WorkerStore(ClientStore, Protocol):
 
     async def outbox(self, lease: Lease, after: tuple[int, int], count: int) -> list[Outbound]:
         """Outbox entries numbered above `after`, in order."""
+        ...
+
+    async def deliver_all(self, partition: int, parcels: Sequence[Parcel]) -> None:
+        """Like `deliver`, for several sources. Each parcel is taken whole before the next one."""
         ...
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:

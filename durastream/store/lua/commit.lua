@@ -1,7 +1,8 @@
 -- Apply everything that a batch of turns decided, whole or not at all.
 -- KEYS    lease, watch, then whatever the operations name
 -- ARGV    epoch, nonce, sequence
---         c, then c checks: instance key, revision ('' = must be absent), history key, history length ('' = any)
+--         c, then c checks: key of a record, revision ('' = must be absent), key of its history or queue, entries there
+--         ('' = any)
 --         t, then t keys of the partition with the type each must have if it exists
 --         n, then n notices: instance id, channel ('' = none), blob
 --         operations up to the end: command, key, a, then a arguments
@@ -30,9 +31,10 @@ for _ = 1, tonumber(ARGV[4]) do
     return redis.error_reply('REFUSED revision of ' .. key .. ' is ' .. found .. ', not ' .. revision)
   end
   if length ~= '' then
-    local events = call('HLEN', KEYS[tonumber(ARGV[at + 2])])
-    if events ~= tonumber(length) then
-      return redis.error_reply('REFUSED history of ' .. key .. ' has ' .. events .. ' events, not ' .. length)
+    local beside = KEYS[tonumber(ARGV[at + 2])]
+    local entries = call('HLEN', beside)
+    if entries ~= tonumber(length) then
+      return redis.error_reply('REFUSED ' .. beside .. ' has ' .. entries .. ' entries, not ' .. length)
     end
   end
   at = at + 4

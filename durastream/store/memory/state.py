@@ -10,7 +10,7 @@ from durastream.core.ids import partition_of
 from durastream.core.status import ALL, PENDING, TERMINAL, Status
 from durastream.errors import Fenced
 from durastream.store.memory.stream import Stream
-from durastream.store.protocol import HubInfo, Lease, LeaseInfo, NewInstance, Outbound, Record
+from durastream.store.protocol import EntityRecord, HubInfo, Lease, LeaseInfo, NewInstance, Outbound, Record
 
 Value: TypeAlias = bytes | str | int
 
@@ -27,6 +27,15 @@ class Instance:
 
 
 @dataclass(slots=True)
+class Entity:
+    """One entity: its fields as a commit gives them, and what waits for it by number."""
+
+    fields: dict[str, Value] = field(default_factory=dict)
+    revision: int = 0
+    queue: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class LeaseState:
     """Who owns a partition (or the ingress). `owner` is None before the first acquisition and after a release."""
 
@@ -37,11 +46,8 @@ class LeaseState:
     sequence: int = 0  # number of the last commit applied under this epoch
     sent: int = 0  # sequence of the last outbox entry written under this epoch
     deaths: int = 0  # owners in a row that died young
-    trying: tuple[str, int, int] = (
-        "",
-        0,
-        0,
-    )  # entry, how many owners in a row have tried it, epoch of the last of them
+    trying: tuple[str, int] = ("", 0)  # entry, epoch of the owner that tries it
+    died: dict[str, int] = field(default_factory=dict)  # entry → owners that did not get over it
 
     def check(self, lease: Lease) -> None:
         """Raise Fenced unless the lease is the present one. One that ran out stays good until another takes it."""
@@ -77,10 +83,13 @@ class LeaseState:
             self.owner, self.nonce, self.until = None, "", 0
 
     def attempt(self, entry: str) -> int:
-        tried, tries, by = self.trying
-        tries = 1 if tried != entry else tries + (by != self.epoch)
-        self.trying = (entry, tries, self.epoch)
-        return tries
+        before, by = self.trying
+        if before and by != self.epoch:
+            self.died[before] = self.died.get(before, 0) + 1
+        elif before != entry:
+            self.died.pop(before, None)  # the caller got over it
+        self.trying = (entry, self.epoch)
+        return 1 + self.died.get(entry, 0)
 
     def holds(self, lease: Lease) -> bool:
         return self.owner is not None and (self.epoch, self.nonce) == (lease.epoch, lease.nonce)
@@ -119,6 +128,8 @@ class Partition:
     marks: dict[str, Mark] = field(default_factory=dict)
     watch: dict[str, list[str]] = field(default_factory=dict)  # instance id → channels
     parked: dict[str, bytes] = field(default_factory=dict)
+    entities: dict[str, Entity] = field(default_factory=dict)
+    stalled: dict[str, bytes] = field(default_factory=dict)
     routed: set[str] = field(default_factory=set)  # ingress entries taken and not yet forgotten
     router_epoch: int = 0
 
@@ -172,6 +183,15 @@ class Partition:
         held = self.instances.get(instance_id)
         return None if held is None else _record(instance_id, held)
 
+    def entity(self, entity: str) -> EntityRecord | None:
+        held = self.entities.get(entity)
+        return None if held is None else _entity_record(entity, held)
+
+    def waiting(self, entity: str) -> list[tuple[int, bytes]]:
+        """The queue of an entity, oldest first."""
+        held = self.entities.get(entity)
+        return [] if held is None else sorted(held.queue.items())
+
     def info(self) -> LeaseInfo:
         return LeaseInfo(
             partition=self.number,
@@ -198,8 +218,9 @@ class Hub:
         """The lease of a partition; -1 is the hub's ingress."""
         return self.ingress_lease if partition < 0 else self.partitions[partition].lease
 
-    def home(self, instance_id: str) -> Partition:
-        return self.partitions[partition_of(instance_id, len(self.partitions))]
+    def home(self, place: str) -> Partition:
+        """The partition of an instance or entity."""
+        return self.partitions[partition_of(place, len(self.partitions))]
 
 
 def _record(instance_id: str, held: Instance) -> Record:
@@ -225,6 +246,20 @@ def _record(instance_id: str, held: Instance) -> Record:
         reply=_text(fields.get("reply")),
         problem=_json(fields.get("problem")),
         start_at=_number(fields.get("start_at")),
+    )
+
+
+def _entity_record(entity: str, held: Entity) -> EntityRecord:
+    fields = held.fields
+    return EntityRecord(
+        entity=entity,
+        revision=held.revision,
+        state=_json(fields.get("state")),
+        created_at=_number(fields.get("created_at")) or 0,
+        updated_at=_number(fields.get("updated_at")) or 0,
+        lock=_text(fields.get("lock")),
+        locked_at=_number(fields.get("locked_at")),
+        queued=len(held.queue),
     )
 
 

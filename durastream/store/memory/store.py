@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from durastream.core.status import ALL, TERMINAL, Status
 from durastream.errors import Fenced, StoreUnavailable
-from durastream.store.memory import claims, committing, creating
+from durastream.store.memory import claims, committing, creating, inspection
 from durastream.store.memory.state import Hub, Partition
 from durastream.store.memory.waiting import Listener, Reader
 from durastream.store.protocol import (
     Activity,
     Commit,
+    EntityPage,
+    EntityRecord,
     InboxEntry,
+    IndexPage,
     Lease,
     LeaseInfo,
     NewInstance,
     Outbound,
     Outcome,
     Page,
+    Parcel,
+    PartitionLoad,
     Record,
+    ServerInfo,
     Started,
     WorkerInfo,
 )
@@ -78,9 +84,13 @@ class ClientVerbs:
         self._state.partitions[partition].deliver(source, incarnation, batch, now=now)
         self._arrived(None)
 
-    async def records(self, ids: Sequence[str]) -> list[Record | None]:
+    async def records(self, ids: Sequence[str], *, payloads: bool = True) -> list[Record | None]:
         await self._enter()
-        return [self._state.home(one).record(one) for one in ids]
+        return self._records(ids, payloads)
+
+    def _records(self, ids: Sequence[str], payloads: bool) -> list[Record | None]:
+        found = [self._state.home(one).record(one) for one in ids]
+        return found if payloads else [one and one._replace(input=None, output=None) for one in found]
 
     async def history(self, instance_id: str, first: int, count: int) -> list[bytes]:
         await self._enter()
@@ -101,6 +111,7 @@ class ClientVerbs:
         limit: int,
         created_after: int = 0,
         created_before: int = 0,
+        payloads: bool = True,
     ) -> Page:
         await self._enter()
         entries = (
@@ -113,7 +124,7 @@ class ClientVerbs:
         below = _position(cursor)
         found = nlargest(limit + 1, (entry for entry in entries if below is None or entry < below))
         shown = found[:limit]
-        records = [self._state.home(one).record(one) for _, one in shown]
+        records = self._records([one for _, one in shown], payloads)
         more = len(found) > limit and shown
         return Page([record for record in records if record is not None], _cursor(shown[-1]) if more else None)
 
@@ -145,6 +156,49 @@ class ClientVerbs:
     async def parked(self, partition: int) -> dict[str, bytes]:
         await self._enter()
         return dict(self._state.partitions[partition].parked)
+
+    async def scan_ids(self, prefix: str, *, statuses: Sequence[Status], cursor: str | None, budget: int) -> IndexPage:
+        await self._enter()
+        return inspection.scan_ids(self._state, prefix, statuses, cursor=cursor, budget=budget)
+
+    async def loads(self) -> list[PartitionLoad]:
+        await self._enter()
+        return [inspection.load_of(place) for place in self._state.partitions]
+
+    async def timers_set(self, instance_id: str, execution_id: str, tasks: Sequence[int]) -> list[bool]:
+        await self._enter()
+        return inspection.timers_set(self._state.home(instance_id), instance_id, execution_id, tasks)
+
+    async def server_info(self) -> ServerInfo:
+        return ServerInfo(await self._enter())
+
+    async def entities(self, ids: Sequence[str]) -> list[EntityRecord | None]:
+        await self._enter()
+        return [self._state.home(one).entity(one) for one in ids]
+
+    async def entity_page(self, prefix: str, *, cursor: str | None, limit: int) -> EntityPage:
+        await self._enter()
+        after = cursor or ""
+        texts = (one for place in self._state.partitions for one in place.entities if one.startswith(prefix))
+        found = nsmallest(limit + 1, (one for one in texts if one > after))
+        shown = found[:limit]
+        records = [self._state.home(one).entity(one) for one in shown]
+        more = len(found) > limit and shown
+        return EntityPage([record for record in records if record is not None], shown[-1] if more else None)
+
+    async def entity_queue(self, entity: str, count: int) -> list[tuple[int, bytes]]:
+        await self._enter()
+        return self._state.home(entity).waiting(entity)[:count]
+
+    async def locks(self, partition: int) -> dict[str, str]:
+        await self._enter()
+        place = self._state.partitions[partition]
+        records = (place.entity(one) for one in place.entities)
+        return {one.entity: one.lock for one in records if one is not None and one.lock is not None}
+
+    async def stalled(self, partition: int) -> dict[str, bytes]:
+        await self._enter()
+        return dict(self._state.partitions[partition].stalled)
 
     async def close(self) -> None:
         """End blocked reads and subscriptions of this handle. The state stays with the server."""
@@ -214,6 +268,13 @@ class OwnerVerbs(ClientVerbs):
         place, _ = await self._owned(lease)
         return [_loaded(place, one) for one in ids]
 
+    async def load_entities(
+        self, lease: Lease, ids: Sequence[str]
+    ) -> list[tuple[EntityRecord, list[tuple[int, bytes]]] | None]:
+        place, _ = await self._owned(lease)
+        found = ((place.entity(one), place.waiting(one)) for one in ids)
+        return [None if record is None else (record, queue) for record, queue in found]
+
     async def _owned(self, lease: Lease) -> tuple[Partition, int]:
         """The partition of a lease and the time; Fenced when someone else owns it."""
         now = await self._enter()
@@ -248,6 +309,12 @@ class OwnerVerbs(ClientVerbs):
     async def outbox(self, lease: Lease, after: tuple[int, int], count: int) -> list[Outbound]:
         place, _ = await self._owned(lease)
         return [place.outbox[one] for one in nsmallest(count, (one for one in place.outbox if one > after))]
+
+    async def deliver_all(self, partition: int, parcels: Sequence[Parcel]) -> None:
+        now = await self._enter()
+        for source, incarnation, batch in parcels:
+            self._state.partitions[partition].deliver(source, incarnation, batch, now=now)
+        self._arrived(None)
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:
         place, _ = await self._owned(lease)

@@ -6,12 +6,14 @@ from durastream.store.connect import Endpoint
 from durastream.store.protocol import HubInfo, Lease
 from durastream.store.redis.activities import ActivityVerbs
 from durastream.store.redis.clients import ClientVerbs
+from durastream.store.redis.entities import EntityVerbs
 from durastream.store.redis.hubs import ServerReport, open_hub, server_report, warn_of_settings
 from durastream.store.redis.ingress import IngressVerbs
+from durastream.store.redis.inspection import InspectionVerbs
 from durastream.store.redis.owners import OwnerVerbs
 
 
-class RedisStore(ClientVerbs, OwnerVerbs, ActivityVerbs, IngressVerbs):
+class RedisStore(ClientVerbs, InspectionVerbs, EntityVerbs, OwnerVerbs, ActivityVerbs, IngressVerbs):
     """A handle on one hub. Open it with `RedisStore.open`; close it with `close`."""
 
     def __init__(self, endpoint: Endpoint, hub: HubInfo) -> None:

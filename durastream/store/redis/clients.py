@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
-import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from durastream.core.ids import partition_of
 from durastream.core.status import ALL, Status
-from durastream.errors import Refused
-from durastream.store.connection import ReplyError
 from durastream.store.protocol import LeaseInfo, NewInstance, Page, Record, Started, WorkerInfo
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
-from durastream.store.redis.pages import Position, read_index
+from durastream.store.redis.pages import Position, read_index, readable
 from durastream.store.redis.subscribe import subscribed
 
-log = logging.getLogger("durastream.store")
-
 _BATCH = 500  # instances of one script call
+_HEAD = tuple(name for name in Record._fields if name not in ("instance_id", "input", "output"))
 
 
 def creation(new: NewInstance) -> list[Any]:
@@ -64,12 +61,16 @@ class ClientVerbs(Base):
         names = self.keys.partitions[partition]
         for first in range(0, len(batch), _BATCH):
             part = batch[first : first + _BATCH]
-            args = [source, *incarnation, *(x for item in part for x in item)]
+            args = [source, *incarnation, len(part), *(x for item in part for x in item)]
             await self._run("deliver", [names.inbox, names.marks], args)
 
-    async def records(self, ids: Sequence[str]) -> list[Record | None]:
+    async def records(self, ids: Sequence[str], *, payloads: bool = True) -> list[Record | None]:
         partitions, count = self.keys.partitions, self.hub.partitions
-        flats = await self._calls(("HGETALL", partitions[partition_of(one, count)].instance(one)) for one in ids)
+        names = [partitions[partition_of(one, count)].instance(one) for one in ids]
+        if payloads:
+            flats = await self._calls(("HGETALL", name) for name in names)
+        else:
+            flats = [decode.flat(_HEAD, found) for found in await self._calls(("HMGET", n, *_HEAD) for n in names)]
         return [decode.record(one, flat) for one, flat in zip(ids, flats, strict=True)]
 
     async def history(self, instance_id: str, first: int, count: int) -> list[bytes]:
@@ -98,27 +99,20 @@ class ClientVerbs(Base):
         limit: int,
         created_after: int = 0,
         created_before: int = 0,
+        payloads: bool = True,
     ) -> Page:
         position = Position.parse(cursor) if cursor else Position.newest(created_before)
         indexes = [names.status[status] for names in self.keys.partitions for status in statuses]
         reads = (read_index(self._call, index, position, created_after, limit + 1) for index in indexes)
         merged = heapq.nsmallest(limit + 1, (entry for entries in await asyncio.gather(*reads) for entry in entries))
         shown = merged[:limit]
-        found = await self._readable([entry.instance_id for entry in shown])
+        found = await readable(
+            partial(self.records, payloads=payloads), [entry.instance_id for entry in shown], "instance"
+        )
         wanted = set(statuses)
         records = [one for one in found if one is not None and one.status in wanted]
         more = len(merged) > limit and shown
         return Page(records, str(shown[-1]) if more else None)
-
-    async def _readable(self, ids: Sequence[str]) -> list[Record | None]:
-        """Records for a list, which one that was spoilt by hand must not hide: that one is left out."""
-        try:
-            return await self.records(ids)
-        except (ReplyError, Refused) as error:
-            if len(ids) == 1:
-                log.error("instance %s cannot be read and is not listed: %s", ids[0], error)
-                return [None]
-        return [record for one in ids for record in await self._readable([one])]
 
     async def counts(self) -> dict[Status, int]:
         cards = await self._calls(("ZCARD", names.status[word]) for word in ALL for names in self.keys.partitions)

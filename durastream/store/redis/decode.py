@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from durastream.core.status import ALL, Status
 from durastream.errors import Refused
-from durastream.store.protocol import InboxEntry, Outbound, Record, Started
+from durastream.store.protocol import EntityRecord, InboxEntry, Outbound, Record, Started
 
 _DIGITS_MAX: Final = 15  # of times and counts: more than any of ours has, and exact in every language
+
+_PLACE = re.compile(rb"0|[1-9][0-9]{0,11}")
 
 
 def pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     """[field, value, field, value, …] as a dict."""
     walk = iter(flat)
     return dict(zip(walk, walk, strict=False))
+
+
+def flat(fields: Sequence[str], values: Sequence[bytes | None]) -> list[bytes]:
+    """[field, value, field, value, …] of those fields that have a value: HMGET as HGETALL would answer."""
+    found = ((field.encode(), value) for field, value in zip(fields, values, strict=True) if value is not None)
+    return [part for pair in found for part in pair]
 
 
 def text(value: bytes | None) -> str | None:
@@ -67,6 +77,39 @@ def _status(word: bytes) -> Status:
     if status not in ALL:
         raise ValueError(f"no status: {status!a:.40}")
     return status
+
+
+def entity(name: str, flat: list[bytes], queued: int) -> EntityRecord | None:
+    """HGETALL of an entity; None where there is none. Raises Refused for one that was spoilt by hand."""
+    if not flat:
+        return None
+    get = pairs(flat).get
+    try:
+        return EntityRecord(
+            entity=name,
+            revision=int(get(b"revision", b"0")),
+            state=get(b"state"),
+            created_at=int(get(b"created_at", b"0")),
+            updated_at=int(get(b"updated_at", b"0")),
+            lock=text(get(b"lock")),
+            locked_at=number(get(b"locked_at")),
+            queued=queued,
+        )
+    except ValueError as error:
+        raise Refused(f"the record of entity {name!r} cannot be read: {str(error)[:200]}") from None
+
+
+def queue(name: str, flat: list[bytes]) -> list[tuple[int, bytes]]:
+    """HGETALL of the queue of an entity, oldest first. Raises Refused for one that was spoilt by hand."""
+    return sorted((place, blob) for place, blob in zip(places(name, flat[::2]), flat[1::2], strict=True))
+
+
+def places(name: str, fields: list[bytes]) -> list[int]:
+    """The numbers by which the queue of an entity is kept. Raises Refused for one that was spoilt by hand."""
+    strange = next((one for one in fields if not _PLACE.fullmatch(one)), None)
+    if strange is not None:
+        raise Refused(f"the queue of entity {name!r} cannot be read: {strange[:80]!a} is no number that a worker gives")
+    return [int(one) for one in fields]
 
 
 def started(instance_id: str, reply: list[Any]) -> Started:

@@ -7,11 +7,12 @@ into a command costs more than most commands do (facts: 0.6–0.9 µs a crossing
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from durastream.core.status import Status
 from durastream.store.keys import PartitionKeys
-from durastream.store.protocol import Commit, InstanceChange
+from durastream.store.protocol import Commit, EntityChange, InstanceChange
 from durastream.store.redis import decode
 
 _ARGS_MAX = 3_000  # arguments of one command inside a script; Lua's unpack stops at 7,999
@@ -66,13 +67,18 @@ class CommitBuilder:
         if commit.activities:
             self._op("SADD", self._part(names.queues, "set"), sorted({queue for queue, _ in commit.activities}))
         self._changes(commit.changes)
+        self._entities(commit.entities)
         if commit.timers_add:
             self._op("ZADD", self._part(names.timers, "zset"), [x for timer in commit.timers_add for x in timer])
-        self._parked(commit.parked)
+        self._reasons(names.parked, commit.parked)
+        self._reasons(names.stalled, commit.stalled)
         self._purges(commit.purged)
         if commit.timers_remove:
             members = [decode.member_bytes(member) for member in commit.timers_remove]
             self._op("ZREM", self._part(names.timers, "zset"), members)
+        if commit.forgotten:
+            ids = [f"{delivered}-{sequence}" for delivered, sequence in commit.forgotten]
+            self._op("XDEL", self._part(names.outbox, "stream"), ids)
         if commit.consumed:
             self._op("XDEL", self._part(names.inbox, "stream"), commit.consumed)
 
@@ -112,24 +118,66 @@ class CommitBuilder:
             stored += (place, event)
         if stored:
             self._op("HSET", history, stored)
-        fields: list[Any] = ["revision", 0 if revision is None else revision + 1, "events", first + len(events)]
+        self._fields(key, ["revision", _next(revision), "events", first + len(events)], change.fields)
+
+    def _fields(self, key: int, kept: list[Any], fields: Mapping[str, Any]) -> None:
+        """`kept` and what has a value is written, what has none is deleted."""
         gone: list[Any] = []
-        for name, value in change.fields.items():
+        for name, value in fields.items():
             if value is None:
                 gone.append(name)
             else:
-                fields += (name, value)
-        self._op("HSET", key, fields)
+                kept += (name, value)
+        if kept:
+            self._op("HSET", key, kept)
         if gone:
             self._op("HDEL", key, gone)
 
-    def _parked(self, parked: dict[str, bytes | None]) -> None:
-        kept = [x for item in parked.items() if item[1] is not None for x in item]
-        gone = [instance_id for instance_id, reason in parked.items() if reason is None]
-        if kept:
-            self._op("HSET", self._part(self._names.parked, "hash"), kept)
+    def _entities(self, changes: list[EntityChange]) -> None:
+        names = self._names
+        created: list[Any] = []
+        gone: list[Any] = []
+        locks: dict[str, Any] = {}
+        for change in changes:
+            self._entity(change)
+            if change.gone:
+                gone.append(change.entity)
+                locks[change.entity] = None
+                continue
+            if change.revision is None:
+                created += (0, change.entity)
+            if "lock" in change.fields:
+                locks[change.entity] = change.fields["lock"]
+        if created:
+            self._op("ZADD", self._part(names.entities, "zset"), created)
         if gone:
-            self._op("HDEL", self._part(self._names.parked, "hash"), gone)
+            self._op("ZREM", self._part(names.entities, "zset"), gone)
+        self._reasons(names.locks, locks)
+
+    def _entity(self, change: EntityChange) -> None:
+        """The queue is looked at, and its type with it, only where it changes: mostly an entity has none."""
+        revision, gone = change.revision, change.gone
+        added, removed = change.queue_add, change.queue_remove
+        key = queue = self._key(self._names.entity(change.entity))
+        touched = gone or added or removed
+        if touched:
+            queue = self._key(self._names.queue_of(change.entity))
+        self._checks += (key, "" if revision is None else revision, queue, change.queue_length if touched else "")
+        if gone:
+            self._op("UNLINK", key, [])
+            if change.queue_length:
+                self._op("UNLINK", queue, [])
+            return
+        if removed:
+            self._op("HDEL", queue, removed)
+        if added:
+            self._op("HSET", queue, [x for item in added.items() for x in item])
+        self._fields(key, ["revision", _next(revision)], change.fields)
+
+    def _reasons(self, name: str, reasons: Mapping[str, Any]) -> None:
+        """A hash of the partition that says something of some of its instances or entities; None deletes."""
+        if reasons:
+            self._fields(self._part(name, "hash"), [], reasons)
 
     def _purges(self, purged: list[tuple[str, Status]]) -> None:
         for instance_id, status in purged:
@@ -147,3 +195,7 @@ class CommitBuilder:
             len(commit.notices), *notices,
             *self._ops,
         ]  # fmt: skip
+
+
+def _next(revision: int | None) -> int:
+    return 0 if revision is None else revision + 1

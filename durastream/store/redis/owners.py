@@ -6,17 +6,20 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from durastream.core.status import TERMINAL
 from durastream.errors import Refused
 from durastream.store.connection import ReplyError
-from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerInfo
+from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Parcel, Record, WorkerInfo
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
 from durastream.store.redis.clients import worker_info
 from durastream.store.redis.ops import CommitBuilder
 
 _HISTORY_PAGE = 1_000  # events of one HMGET
+_DELIVER_MESSAGES_MAX = 500  # of one source in one call
+_DELIVER_ARGS_MAX = 2_000  # arguments after which a call is made
 _FORGET_SILENT_MS = 3_600_000
 _DEAD_MAX = 10_000  # dead letters kept
 _TIDY_COUNT = 200
@@ -120,6 +123,20 @@ class OwnerVerbs(Base):
         names = self.keys.partitions[lease.partition]
         entries = await self._call("XRANGE", names.outbox, f"({after[0]}-{after[1]}", "+", "COUNT", count)
         return [decode.outbound(entry) for entry in entries]
+
+    async def deliver_all(self, partition: int, parcels: Sequence[Parcel]) -> None:
+        names, args = self.keys.partitions[partition], list[Any]()
+        for source, incarnation, batch in parcels:
+            for first in range(0, len(batch), _DELIVER_MESSAGES_MAX):
+                part = batch[first : first + _DELIVER_MESSAGES_MAX]
+                args += (source, *incarnation, len(part))
+                for item in part:
+                    args += item
+                if len(args) > _DELIVER_ARGS_MAX:
+                    await self._run("deliver", [names.inbox, names.marks], args)
+                    args = []
+        if args:
+            await self._run("deliver", [names.inbox, names.marks], args)
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:
         if not numbers:

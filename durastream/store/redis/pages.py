@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+from durastream.errors import Refused
+from durastream.store.connection import ReplyError
+
+log = logging.getLogger("durastream.store")
+
+T = TypeVar("T")
 Call = Callable[..., Awaitable[Any]]
 _TIES = 200  # entries of the same millisecond read at a time while looking for the position
 
@@ -54,3 +61,16 @@ async def read_index(call: Call, index: str, after: Position, oldest: int, count
             break
         offset += len(entries)
     return found[:count]
+
+
+async def readable(
+    read: Callable[[Sequence[str]], Awaitable[list[T | None]]], ids: Sequence[str], what: str
+) -> list[T | None]:
+    """Records for a list, which one that was spoilt by hand must not hide: that one is left out."""
+    try:
+        return await read(ids)
+    except (ReplyError, Refused) as error:
+        if len(ids) == 1:
+            log.error("%s %s cannot be read and is not listed: %s", what, ids[0], error)
+            return [None]
+    return [record for one in ids for record in await readable(read, [one], what)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from durastream.store.protocol import WorkerStore
+from durastream.store.protocol import Parcel, WorkerStore
 from tests.store.conformance.rigs import Rig
 from tests.store.conformance.values import LONG_MS, SHORT_MS, Owner, inbox
 
@@ -132,3 +132,18 @@ async def test_clients_that_were_heard_of_late_are_kept(owner: Owner) -> None:
     assert await owner.store.tidy(owner.lease, LONG_MS) == 0
     await owner.store.deliver(0, "c:one", (1, "n"), [ONE])
     assert await owner.inbox() == [b"one"]
+
+
+async def test_several_sources_at_once(store: WorkerStore) -> None:
+    parcels = [Parcel("p1", (5, ""), [ONE, TWO]), Parcel("p3", (7, ""), [ONE]), Parcel("p4", (7, ""), [])]
+    await store.deliver_all(2, parcels)
+    await store.deliver_all(2, [Parcel("p1", (5, ""), [TWO, THREE]), Parcel("p3", (6, ""), [THREE])])
+    assert await inbox(store, 2) == [ONE[1], TWO[1], ONE[1], THREE[1]]
+
+
+async def test_many_messages_of_many_sources(store: WorkerStore) -> None:
+    lengths = (700, 100, 150)
+    parcels = [Parcel(f"p{n}", (5, ""), [(k, b"%d" % k) for k in range(1, n + 1)]) for n in lengths]
+    await store.deliver_all(2, parcels)
+    await store.deliver_all(2, parcels)
+    assert await inbox(store, 2) == [b"%d" % k for n in lengths for k in range(1, n + 1)]

@@ -27,6 +27,16 @@ async def test_records_come_in_the_order_asked_over_all_partitions(store: Worker
     assert await store.records([]) == []
 
 
+async def test_records_without_payloads(owner: Owner) -> None:
+    await owner.commit(creation(I1, input=b"1", output=b"2", custom_status=b"3", tags=b'{"a":"b"}', version="1"))
+    (whole,) = await owner.store.records([I1])
+    assert whole is not None
+    light = whole._replace(input=None, output=None)
+    assert await owner.store.records(["nobody", I1], payloads=False) == [None, light]
+    page = await owner.store.page(ALL, cursor=None, limit=10, payloads=False)
+    assert page.records == [light]
+
+
 async def test_history_is_read_in_pieces(owner: Owner) -> None:
     await owner.commit(creation(I1))
     await owner.commit(change(await owner.record(I1), events=tuple(b"event %d" % k for k in range(1, 12))))

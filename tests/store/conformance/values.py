@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any
 
 from durastream.core.ids import partition_of
 from durastream.core.status import RUNNING, Status
-from durastream.store.protocol import Activity, Commit, InstanceChange, Lease, NewInstance, Record, WorkerStore
+from durastream.store.protocol import (
+    Activity,
+    Commit,
+    EntityChange,
+    EntityRecord,
+    InstanceChange,
+    Lease,
+    NewInstance,
+    Record,
+    WorkerStore,
+)
 from tests.store.conformance.rigs import PARTITIONS
 
 LONG_MS = 60_000  # a lease that outlives the test
@@ -71,6 +81,22 @@ def change(
     )
 
 
+def entities_in(partition: int, number: int = 1, *, name: str = "Counter") -> list[str]:
+    """Entities of this name, as text, that belong to a partition."""
+    return ids_in(partition, number, prefix=f"@{name}@e")
+
+
+def birth(entity: str, **more: Any) -> EntityChange:
+    """An entity that a commit creates; `more` replaces parts of the change."""
+    fields: dict[str, Any] = {"state": b"1", "created_at": AT, "updated_at": AT}
+    return replace(EntityChange(entity, None, 0, fields), **more)
+
+
+def step(record: EntityRecord, **more: Any) -> EntityChange:
+    """The next change of an entity as it was read; `more` replaces parts of the change."""
+    return replace(EntityChange(record.entity, record.revision, record.queued), **more)
+
+
 @dataclass
 class Owner:
     """The owner of a partition; commits are numbered by themselves unless they are refused."""
@@ -88,6 +114,11 @@ class Owner:
 
     async def record(self, instance_id: str) -> Record:
         (found,) = await self.store.records([instance_id])
+        assert found is not None
+        return found
+
+    async def entity(self, entity: str) -> EntityRecord:
+        (found,) = await self.store.entities([entity])
         assert found is not None
         return found
 
