@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from durastream.app import App
 from durastream.store.protocol import WorkerInfo
-from durastream.worker.sharing import known_as, told
+from durastream.worker.sharing import entity_known_as, known_as, told
 
 if TYPE_CHECKING:
     from durastream.worker.activities import Activities
@@ -26,6 +26,7 @@ class About:
     def __init__(self, app: App, options: Options) -> None:
         versions = app.orchestrator_versions()
         self._runs = {known_as(name, version) for name, version in versions} | {name for name, _ in versions}
+        self._runs.update(entity_known_as(name) for name in app.entity_names())
         self._fixed: dict[str, object] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -33,6 +34,7 @@ class About:
             "orchestrators": app.orchestrator_names(),
             "runs": sorted(self._runs),
             "activities": app.activity_names(),
+            "entities": app.entity_names(),
             "queues": list(options.queues),
             "concurrency": options.concurrency,
         }
@@ -43,9 +45,7 @@ class About:
         """`live`: all workers, this one included."""
         running = sorted({one.item.name for one in list(activities.running.values())})[:_SHOWN]
         parked = {
-            str(number): sorted({name for name in partition.parked.values() if name})
-            for number, partition in owned.items()
-            if any(partition.parked.values())
+            str(number): sorted(lacking) for number, partition in owned.items() if (lacking := partition.lacking())
         }
         return {
             **self._fixed,
@@ -53,6 +53,7 @@ class About:
             "busy": len(activities.running),
             "activities_done": activities.done,
             "turns": sum(partition.turns for partition in owned.values()),
+            "operations": sum(partition.entities.operations for partition in owned.values()),
             "running": running,
             "parked": parked,
             "kept": self._kept(owned, live),

@@ -11,6 +11,7 @@ from durastream import wire
 from durastream.core.begun import begun
 from durastream.core.events import Event, ExecutionTerminated, Parent
 from durastream.core.messages import Purge, Restart, Start, Terminate
+from durastream.core.sections import give_up
 from durastream.core.status import PENDING, TERMINATED
 from durastream.core.turn import Turn
 from durastream.errors import StoreError, WireError
@@ -149,6 +150,8 @@ def _end(partition: Partition, live: Live, message: Terminate, history: list[Eve
     if message.recursive:
         for number, child in left.children:
             turn.messages.append(Terminate(child, reason, True, Parent(live.instance_id, live.execution_id, number)))
+    for number, locked in left.locks:
+        turn.messages.append(give_up(locked, Parent(live.instance_id, live.execution_id, number)))
     partition.recorder.forget_timers(live)
     partition.recorder.turn(live, turn, now)
     for held in partition.let_go(live):

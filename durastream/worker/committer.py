@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from durastream.errors import Fenced, Refused, StoreUnavailable
-from durastream.store.protocol import Commit, InstanceChange, Lease, WorkerStore
+from durastream.store.protocol import Commit, EntityChange, InstanceChange, Lease, WorkerStore
 from durastream.worker.backoff import Backoff
 
 log = logging.getLogger("durastream.worker.committer")
@@ -38,6 +38,7 @@ class Committer:
         self._done = done
         self._failed = failed
         self._sequence = 0
+        self._unforgotten: list[tuple[int, int]] = []  # outbox entries whose removal was in a discarded commit
         self._outbox_next = 1
         self._sealed: deque[Commit] = deque()
         self._weight = 0
@@ -45,6 +46,7 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self.open = Commit()
         self.changes: dict[str, InstanceChange] = {}  # of the open commit
+        self.entities: dict[str, EntityChange] = {}  # of the open commit
 
     @property
     def idle(self) -> bool:
@@ -65,15 +67,29 @@ class Committer:
         self._weight += things
         self._bytes += size
 
+    def forget(self, numbers: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Have delivered outbox entries removed by the next commit, if one is coming; else those that have to be removed now."""
+        if self.idle:
+            numbers, self._unforgotten = [*self._unforgotten, *numbers], []
+            return numbers
+        self.open.forgotten += numbers
+        self.weigh(1, 0)
+        return []
+
     def seal(self) -> None:
         """Close the open commit: what follows goes into the next one."""
         commit = self.open
         commit.changes.extend(self.changes.values())
+        commit.entities.extend(self.entities.values())
         commit.outbox_first = self._outbox_next
         self._outbox_next += len(commit.outbox)
         self._sealed.append(commit)
+        self._begin()
+
+    def _begin(self) -> None:
         self.open = Commit()
         self.changes = {}
+        self.entities = {}
         self._weight = self._bytes = 0
 
     def flush(self) -> None:
@@ -120,7 +136,7 @@ class Committer:
 
     def discard(self) -> None:
         """Drop what was not committed: it was decided on a state that the store does not share."""
+        for commit in (*self._sealed, self.open):
+            self._unforgotten += commit.forgotten
         self._sealed.clear()
-        self.open = Commit()
-        self.changes = {}
-        self._weight = self._bytes = 0
+        self._begin()

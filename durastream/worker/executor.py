@@ -1,13 +1,17 @@
-"""The seam between hosting and deciding: who runs the turns of an orchestrator. Here: a Python function in this process."""
+"""The seam between hosting and deciding: who runs the turns of orchestrators and the operations of entities. Here: Python code
+in this process."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Protocol
 
 from durastream.app import App
 from durastream.core.codec import Codec
-from durastream.core.events import Event
+from durastream.core.entity_id import EntityId
+from durastream.core.entity_run import EntityCode, open_entity
+from durastream.core.events import Event, Json
 from durastream.core.execution import Orchestration
 from durastream.core.rewind import Rewound, rewind
 from durastream.core.turn import Execution
@@ -32,9 +36,15 @@ class Executor(Protocol):
 
     def names(self) -> list[str]: ...
 
+    def open_entity(self, entity: EntityId, state: Json | None) -> EntityCode | None:
+        """The code of an entity with its state, or None if this worker lacks it."""
+        ...
+
+    def entity_names(self) -> list[str]: ...
+
 
 class PythonExecutor:
-    """Executions of the orchestrators that an app has."""
+    """Executions of the orchestrators, and code of the entities, that an app has."""
 
     def __init__(self, app: App, codec: Codec) -> None:
         self._app = app
@@ -60,3 +70,16 @@ class PythonExecutor:
 
     def names(self) -> list[str]:
         return self._app.orchestrator_names()
+
+    def open_entity(self, entity: EntityId, state: Json | None) -> EntityCode | None:
+        definition = self._app.find_entity(entity.name)
+        if definition is None:
+            return None
+        return open_entity(definition, entity, state, codec=self._codec, new_id=_new_id)
+
+    def entity_names(self) -> list[str]:
+        return self._app.entity_names()
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)

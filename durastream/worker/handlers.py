@@ -9,12 +9,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from durastream.core.events import (
+    EntityLockGranted,
+    EntityOperationCompleted,
+    EntityOperationFailed,
     Event,
     EventRaised,
     ExecutionResumed,
     ExecutionSuspended,
     ExecutionTerminated,
     Failure,
+    Parent,
     SubOrchestrationCompleted,
     SubOrchestrationFailed,
     TaskCompleted,
@@ -24,6 +28,8 @@ from durastream.core.events import (
 from durastream.core.messages import (
     ChildResult,
     Continue,
+    EntityResult,
+    LockGranted,
     Purge,
     RaiseEvent,
     Restart,
@@ -34,6 +40,7 @@ from durastream.core.messages import (
     TaskResult,
     Terminate,
 )
+from durastream.core.sections import unlock_each
 from durastream.worker import administration, rewinding
 from durastream.worker.live import Live
 from durastream.worker.timer_member import Expiry, ScheduledStart, TimerDue
@@ -94,6 +101,24 @@ def child_result(partition: Partition, live: Live, message: ChildResult) -> Answ
     if message.failure is None:
         return SubOrchestrationCompleted(partition.now(live), message.task, message.result)
     return SubOrchestrationFailed(partition.now(live), message.task, message.failure)
+
+
+def entity_result(partition: Partition, live: Live, message: EntityResult) -> Answer:
+    if live.execution is None or live.execution_id != message.execution_id:
+        return _held_or_dropped(partition, live)
+    if message.failure is None:
+        return EntityOperationCompleted(partition.now(live), message.task, message.result)
+    return EntityOperationFailed(partition.now(live), message.task, message.failure)
+
+
+def lock_granted(partition: Partition, live: Live, message: LockGranted) -> Answer:
+    """Locks that nobody wants any more are handed back."""
+    if live.execution_id == message.execution_id and live.exists and not live.ended:
+        return HOLD if live.execution is None else EntityLockGranted(partition.now(live), message.task)
+    holder = Parent(message.instance_id, message.execution_id, message.task)
+    for unlock in unlock_each(message.entities, holder):
+        partition.recorder.send(unlock)
+    return _drop(partition)
 
 
 def timer_due(partition: Partition, live: Live, message: TimerDue) -> Answer:
@@ -159,6 +184,8 @@ HANDLERS: dict[type, Callable[[Partition, Live, Any], Answer]] = {
     Start: start,
     TaskResult: task_result,
     ChildResult: child_result,
+    EntityResult: entity_result,
+    LockGranted: lock_granted,
     RaiseEvent: raise_event,
     Suspend: suspend,
     Resume: resume,

@@ -21,6 +21,7 @@ from durastream.store.protocol import Lease, Outbound, WorkerStore
 from durastream.worker import about, lifeline
 from durastream.worker.activities import Activities
 from durastream.worker.clock import ServerClock
+from durastream.worker.courier import Courier
 from durastream.worker.executor import PythonExecutor
 from durastream.worker.fetcher import Fetcher
 from durastream.worker.ingress import Ingress
@@ -70,6 +71,7 @@ class Host:
         self.clock = ServerClock()
         self.owned: dict[int, Partition] = {}
         self._relays: dict[int, Relay] = {}
+        self._courier = Courier(store)
         self._taking: set[int] = set()
         self._ingress: Ingress | None = None
         self._ingress_task: asyncio.Task[None] | None = None
@@ -218,7 +220,8 @@ class Host:
             lease = await self.store.acquire(number, self.options.worker_id, secrets.token_hex(8), ttl_ms)
             if lease is None:
                 return
-            partition, relay = Partition(lease, self._surroundings), Relay(self.store, lease)
+            partition = Partition(lease, self._surroundings)
+            relay = Relay(self.store, lease, self._courier, partition.committer)
             await partition.take_over()
             await relay.take_over()
             if self._stopping:

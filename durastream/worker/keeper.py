@@ -122,8 +122,8 @@ class Keeper:
         if not self._warned:
             self._warned = True
             log.warning(
-                "the event loop has stood still for %.1f s: an async activity or an orchestrator does something slow without"
-                " awaiting. Make it a plain `def` activity, which runs in a thread. Running: %s",
+                "the event loop has stood still for %.1f s: an async activity, an orchestrator or an entity does something slow"
+                " without awaiting. Make it a plain `def` activity, which runs in a thread. Running: %s",
                 silent_s,
                 self._shared.about.get("running", "unknown"),
             )

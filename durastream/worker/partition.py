@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence, Set
+from collections.abc import Callable, Coroutine, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,12 +20,13 @@ from durastream.core.events import Event, ExecutionStarted
 from durastream.core.ids import generation_of
 from durastream.core.messages import Start
 from durastream.core.status import PENDING, SUSPENDED
-from durastream.errors import Fenced, InvalidId, NonDeterminismError, Refused, WireError
+from durastream.errors import Fenced, NonDeterminismError, Refused, WireError
 from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Record, WorkerStore
-from durastream.worker import administration, admission, handlers, recovery, timer_member
+from durastream.worker import administration, entities, handlers, intake, recovery
 from durastream.worker.backoff import persist
 from durastream.worker.clock import ServerClock
 from durastream.worker.committer import Committer
+from durastream.worker.eviction import evict
 from durastream.worker.executor import Executor
 from durastream.worker.live import Item, Live
 from durastream.worker.recorder import Recorder
@@ -73,6 +74,7 @@ class Partition:
             partitions=hub.partitions,
             retention_ms=hub.retention_ms,
         )
+        self.entities = entities.Entities(self, live_max=around.live_max)
         self._live: dict[str, Live] = {}
         self._waiting: dict[str, list[Item]] = {}  # for instances being loaded
         self._held: dict[str, list[Item]] = {}  # for parked and not yet started ones: stay in the stream meanwhile
@@ -80,7 +82,7 @@ class Partition:
         self._touched: list[Live] = []
         self._known_parked: set[str] = set()  # as the store had them at takeover
         self._jobs: set[asyncio.Task[None]] = set()
-        self._restarts = 0  # counts resets: late replies to an earlier state are ignored
+        self.restarts = 0  # counts resets: late replies to an earlier state are ignored
         self.refusal: Refused | None = None  # of the message that is tried in careful mode
         self._resumed: set[str] = set()  # instances that somebody wants to go on in spite of what they were parked for
         self.careful = False  # one message per commit, so that a bad one can be told (see `recovery`)
@@ -98,9 +100,13 @@ class Partition:
         return self._around.executor
 
     @property
+    def clock(self) -> ServerClock:
+        return self._around.clock
+
+    @property
     def held(self) -> int:
         """Messages that stay in the inbox until their instance can take them."""
-        return sum(1 for items in self._held.values() for item in items if not item[1])
+        return self.entities.held + sum(1 for items in self._held.values() for item in items if not item[1])
 
     @property
     def firing(self) -> int:
@@ -119,31 +125,10 @@ class Partition:
         self.cursor = entries[-1].entry_id
         items: list[Item] = []
         for entry in entries:
-            item = self.parse(entry)
+            item = intake.message(self, entry)
             if item is not None:
                 items.append(item)
         self.take(items)
-
-    def parse(self, entry: InboxEntry) -> Item | None:
-        if not entry.blob and entry.created_at:
-            self.expect_timer(entry.created_at)
-            self.committer.open.consumed.append(entry.entry_id)
-            self.committer.weigh(1, 0)
-            return None
-        try:
-            message = wire.unpack_message(entry.blob)
-            admission.check(message, self.number, self._around.store.hub)
-        except (WireError, InvalidId) as error:
-            self.recorder.dead_letter(f"malformed message in inbox of partition {self.number}: {error}", entry.blob)
-            self.committer.open.consumed.append(entry.entry_id)
-            return None
-        if type(message) is Start and message.created:
-            instance_id = message.instance_id
-            # Fresh from the start script: the record says what the message says, so there is nothing to load.
-            known = instance_id in self._live or instance_id in self._waiting or instance_id in self._known_parked
-            if not known and not self.careful:
-                self._live[instance_id] = Live.created(message, entry.created_at)
-        return entry.entry_id, False, message
 
     def fire(self, members: Sequence[str]) -> None:
         """Take due timers."""
@@ -151,24 +136,22 @@ class Partition:
             return  # asked for before; they are looked for again after the recovery
         items: list[Item] = []
         for member in members:
-            if member in self._firing:
-                continue
-            self._firing.add(member)
-            item = timer_member.parse(member)
-            if item is None:
-                self.recorder.dead_letter(f"malformed timer in partition {self.number}", timer_member.raw(member))
-                self.committer.open.timers_remove.append(member)
-                self.committer.weigh(1, 0)
-            else:
-                items.append((member, True, item))
+            if member not in self._firing:
+                self._firing.add(member)
+                item = intake.timer(self, member)
+                if item is not None:
+                    items.append(item)
         self.take(items)
 
-    def take(self, items: Sequence[Item]) -> None:
-        """Apply what can be applied now, run the turns, and send the commit."""
+    def take(self, items: Iterable[Item]) -> None:
+        """Apply what can be applied now, run the turns and operations, and send the commit."""
         missing: list[str] = []
         try:
             for item in items:
-                instance_id = item[2].instance_id
+                if item[2].__class__ in entities.KINDS:
+                    self.entities.take(item)
+                    continue
+                instance_id = item[2][0]
                 if instance_id in self._waiting:
                     self._waiting[instance_id].append(item)
                     continue
@@ -181,6 +164,7 @@ class Partition:
                     self._waiting[instance_id] = [item]
                     missing.append(instance_id)
             self._run_turns()
+            self.entities.run()
         except Exception as error:
             # A message that the engine cannot handle must not stop the worker, nor come back for ever.
             log.error("partition %d: a message could not be handled", self.number, exc_info=error)
@@ -289,6 +273,10 @@ class Partition:
         if live.version is not None:
             self.recorder.change(live).fields["version"] = live.version
 
+    def lacking(self) -> set[str]:
+        """What waits here for code that this worker does not have (see `sharing`)."""
+        return {name for name in self.parked.values() if name} | set(self.entities.stalled.values())
+
     def runs(self, among: Set[str]) -> list[str]:
         """Of which of these orchestrators (see `sharing.known_as`) there are executions in memory."""
         found = {known_as(live.name, live.version) for live in self._live.values() if live.execution is not None}
@@ -348,12 +336,19 @@ class Partition:
 
     def _take_later(self, items: list[Item]) -> None:
         """Apply after what is being applied now."""
-        restarts = self._restarts
-        asyncio.get_running_loop().call_soon(lambda: self.take(items) if restarts == self._restarts else None)
+        restarts = self.restarts
+        asyncio.get_running_loop().call_soon(lambda: self.take(items) if restarts == self.restarts else None)
 
     def hold(self, item: Item) -> None:
         """Leave a message in the inbox until its instance is let go."""
-        self._held.setdefault(item[2].instance_id, []).append(item)
+        self._held.setdefault(item[2][0], []).append(item)
+
+    def adopt(self, message: Start, created_at: int) -> None:
+        """A start script has just made this instance: the record says what the message says, so there is nothing to load."""
+        instance_id = message.instance_id
+        known = instance_id in self._live or instance_id in self._waiting or instance_id in self._known_parked
+        if not known and not self.careful:
+            self._live[instance_id] = Live.created(message, created_at)
 
     def keep(self, live: Live) -> None:
         """Hold an instance in memory (again)."""
@@ -366,16 +361,16 @@ class Partition:
     # -- loading and forgetting
 
     async def _load(self, ids: list[str]) -> None:
-        restarts = self._restarts
+        restarts = self.restarts
         try:
             found = await persist(lambda: self._around.store.load(self.lease, ids))
             for instance_id, loaded in zip(ids, found, strict=True):
-                if restarts != self._restarts:
+                if restarts != self.restarts:
                     return
                 self._loaded(instance_id, loaded)
         except (Refused, ValueError) as error:  # a record that somebody has spoilt
-            if restarts == self._restarts:
-                self._failed(Refused(str(error)))
+            if restarts == self.restarts:
+                self.refused(error)
             return
         self._evict()
 
@@ -419,20 +414,10 @@ class Partition:
         return live
 
     def _evict(self) -> None:
-        """Forget instances that have not been used for a while; each used one gets a second chance (the clock algorithm)."""
-        spare = len(self._live) - self._around.live_max
-        for _ in range(2 * len(self._live) if spare > 0 else 0):
-            instance_id = next(iter(self._live))
-            live = self._live.pop(instance_id)
-            if live.recent or live.unsaved or live.touched or instance_id in self._waiting:
-                live.recent = False
-                self._live[instance_id] = live
-                continue
-            if live.execution is not None:
-                live.execution.close()
-            spare -= 1
-            if spare <= 0:
-                return
+        evict(self._live, self._around.live_max, self._pinned, _close)
+
+    def _pinned(self, instance_id: str, live: Live) -> bool:
+        return live.unsaved > 0 or live.touched or instance_id in self._waiting
 
     # -- what became of commits
 
@@ -442,6 +427,8 @@ class Partition:
                 self._saved(change.instance_id)
             for instance_id, _ in commit.purged:
                 self._saved(instance_id)
+            for entity in commit.entities:
+                self.entities.saved(entity)
             if self._firing:
                 self._firing.difference_update(commit.timers_remove)
         if commit.timers_add:  # looked for any earlier, one that is due already would not have been in the set
@@ -454,6 +441,7 @@ class Partition:
             )
         if len(self._live) > self._around.live_max:
             self._evict()
+        self.entities.evict()
 
     def _saved(self, instance_id: str) -> None:
         live = self._live.get(instance_id)
@@ -462,6 +450,10 @@ class Partition:
         live.unsaved -= 1
         if not live.unsaved and (live.ended or not live.exists):
             del self._live[instance_id]
+
+    def refused(self, error: Exception) -> None:
+        """What is in the store cannot be read."""
+        self._failed(Refused(str(error)))
 
     def _failed(self, error: Fenced | Refused) -> None:
         if isinstance(error, Fenced):
@@ -480,6 +472,7 @@ class Partition:
         """Learn what the last owner left behind. Comes before the first read."""
         parked = await persist(lambda: self._around.store.parked(self.number))
         self._known_parked = set(parked)
+        await self.entities.take_over()
         deaths = await persist(lambda: self._around.store.deaths(self.lease))
         self.careful = deaths >= recovery.DEATHS_MAX
 
@@ -511,14 +504,15 @@ class Partition:
 
     def reset(self) -> None:
         """Forget everything that is not in the store."""
-        self._restarts += 1
+        self.restarts += 1
         self.committer.discard()
-        for job in self._jobs:
+        for job in list(self._jobs):
             if job is not asyncio.current_task():
                 job.cancel()
+                self._jobs.discard(job)  # what it does from now on concerns nobody
         for live in self._live.values():
-            if live.execution is not None:
-                live.execution.close()
+            _close(live)
+        self.entities.reset()
         for state in (self._live, self._waiting, self._held, self.parked, self._firing, self._touched):
             state.clear()
         self.cursor = "0"
@@ -530,10 +524,11 @@ class Partition:
         task.add_done_callback(self._job_done)
 
     def _job_done(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        wanted = task in self._jobs
         self._jobs.discard(task)
-        if task.cancelled() or task.exception() is None:
+        if error is None or not wanted:
             return
-        error = task.exception()
         log.error("partition %d: %s", self.number, error, exc_info=error)
         self._around.lost(self.lease, Fenced(f"gave up partition {self.number}: {error}"))
 
@@ -552,6 +547,11 @@ class Partition:
     def close(self) -> None:
         """Forget everything; the partition belongs to someone else now."""
         self.reset()
+
+
+def _close(live: Live) -> None:
+    if live.execution is not None:
+        live.execution.close()
 
 
 def _diagnosis(error: Exception) -> tuple[str, str]:

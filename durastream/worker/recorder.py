@@ -156,6 +156,8 @@ class Recorder:
         self.effects(live, turn)
         for _, start in rewound.children:
             self.send(Rewind(start.instance_id, reason, None, start))
+        for operation in rewound.operations:
+            self.send(operation)
         self.send(Continue(live.instance_id, live.execution_id))
 
     def forget_timers(self, live: Live) -> None:
@@ -184,9 +186,9 @@ class Recorder:
             self._committer.open.outbox.append(("reply", _pack([live.reply, answer])))
 
     def send(self, message: Message) -> None:
-        """To another instance: through the inbox when it lives in this partition, else through the outbox."""
+        """To an instance or entity: through the inbox when it lives in this partition, else through the outbox."""
         blob = wire.pack_message(message)
-        target = partition_of(message.instance_id, self._partitions)
+        target = partition_of(message[0], self._partitions)
         if target == self._partition:
             self._committer.open.inbox.append(blob)
         else:

@@ -3,21 +3,25 @@
 It is entered when a commit was refused, and when owner after owner died soon after taking over. In the second case each message
 is noted in the store before it is tried: the next owner then knows of which message this one died, and does not try it for ever.
 The instance that a bad message is for is parked, visibly, with the message kept in the inbox: `resume` (after a fixed deploy, or
-once the store is mended) goes on where it stopped.
+once the store is mended) goes on where it stopped. A bad entity operation fails: its caller hears of it, a signal becomes a dead
+letter, and the entity goes on with the next one.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from durastream.core.events import Failure
 from durastream.core.messages import Start
 from durastream.core.status import TERMINAL
 from durastream.errors import Refused
 from durastream.store.protocol import InboxEntry
-from durastream.worker import timer_member
+from durastream.worker import entities, intake, timer_member
 from durastream.worker.backoff import persist
 from durastream.worker.live import Item, Live
+from durastream.worker.timer_member import SignalDue
 
 if TYPE_CHECKING:
     from durastream.worker.partition import Partition
@@ -27,6 +31,8 @@ log = logging.getLogger("durastream.worker.recovery")
 DEATHS_MAX = 3  # of owners, before what waits in their partition is tried with care
 _TRIES_MAX = 2  # deaths of an owner by one message, after that
 _ENTRIES_MAX = 5_000  # more than an owner has in hand at any time
+_NAMES = {"worker-crashed": "WorkerCrashed", "refused": "Refused"}
+_LASTS = {"worker-crashed": " It stays as it is until it is resumed (with fixed code) or terminated."}
 _PAGE = 100
 _TIMERS = 1_000
 
@@ -66,7 +72,7 @@ class Recovery:
     async def _message(self, entry: InboxEntry) -> None:
         partition = self._partition
         partition.refusal = None
-        item = partition.parse(entry)
+        item = intake.message(partition, entry)
         if item is not None:
             await self._attempt(item, entry.blob)
             return
@@ -83,17 +89,58 @@ class Recovery:
                 await self._attempt((member, True, timer), timer_member.raw(member))
 
     async def _attempt(self, item: Item, blob: bytes) -> None:
-        if not self._deadly:
-            await self._try(item, blob)
-            return
-        partition = self._partition
-        async with partition.one_at_a_time:  # in this process: else it could not be told which one it died of
-            tries = await persist(lambda: partition.store.attempt(partition.lease, item[0]))
-            if tries > _TRIES_MAX:
-                await self._set_aside(item, blob, "worker-crashed", _crash(item, tries - 1))
+        """With what waits in front of it, and what it lets through, when it is for an entity."""
+        entity = item[2][0] if item[2].__class__ in entities.KINDS else None
+        # In this process only one is tried: else it could not be told which one it died of.
+        async with self._partition.one_at_a_time if self._deadly else nullcontext():
+            if entity is not None:
+                await self._queue(entity)
+            deaths = await self._note(item[0])
+            if deaths >= _TRIES_MAX:
+                await self._set_aside(item, blob, "worker-crashed", _crash(_what(item), item[0], deaths))
             else:
                 await self._try(item, blob)
-            await persist(lambda: partition.store.attempt(partition.lease, ""))
+            if entity is not None:
+                await self._queue(entity)
+            await self._note("")
+
+    async def _note(self, entry: str) -> int:
+        """Say what is tried next; how many owners have died of it."""
+        if not self._deadly:
+            return 0
+        partition = self._partition
+        return await persist(lambda: partition.store.attempt(partition.lease, entry)) - 1
+
+    async def _queue(self, entity: str) -> None:
+        """Operations that waited for the lock of an entity, and do so no longer: one after the other."""
+        partition = self._partition
+        while (queued := await partition.entities.first_queued(entity)) is not None:
+            number, message = queued
+            place = f"{entity} {number}"
+            deaths = await self._note(place)
+            failure = Failure("WorkerCrashed", _crash(type(message).__name__, place, deaths))
+            if deaths < _TRIES_MAX:
+                partition.refusal = None
+                partition.entities.step(entity)
+                await partition.settle()
+                if partition.refusal is None:
+                    continue
+                failure = Failure("Refused", f"the store refused what came of it: {partition.refusal}")
+            if not await self._refuse_queued(entity, number, failure):
+                return
+
+    async def _refuse_queued(self, entity: str, number: int, failure: Failure) -> bool:
+        partition = self._partition
+        partition.reset()
+        partition.refusal = None
+        try:
+            await partition.entities.refuse_queued(entity, number, failure)
+        except (Refused, ValueError) as error:
+            partition.refusal = Refused(str(error))
+        await partition.settle()
+        if partition.refusal is not None:
+            log.error("entity %s: %d of its queue cannot be removed: %s", entity, number, partition.refusal)
+        return partition.refusal is None
 
     async def _try(self, item: Item, blob: bytes) -> None:
         partition = self._partition
@@ -109,16 +156,32 @@ class Recovery:
         """Park the instance; where there is none, or not even that can be written, the message becomes a dead letter."""
         partition = self._partition
         partition.reset()
+        if item[2].__class__ in entities.KINDS:
+            await self._refuse(item, blob, Failure(_NAMES[kind], why))
+            return
         live = await self._bare(item)
         if live is not None:
             partition.refusal = None
             partition.keep(live)
-            partition.park(live, kind, why)
+            partition.park(live, kind, why + _LASTS.get(kind, ""))
             partition.hold(item)
             await partition.settle()
             if partition.refusal is None:
                 return
         await self._bury(item[:2], f"{kind}: {why}", blob)
+
+    async def _refuse(self, item: Item, blob: bytes, failure: Failure) -> None:
+        partition = self._partition
+        message = item[2]
+        if isinstance(message, SignalDue):
+            await self._refuse_queued(message.entity, message.number, failure)
+            partition.consume(item[:2])
+        else:
+            partition.refusal = None
+            partition.entities.refuse(item, failure, blob)
+        await partition.settle()
+        if partition.refusal is not None:
+            await self._bury(item[:2], f"{failure.type}: {failure.message}", blob)
 
     async def _bury(self, source: tuple[str, bool], reason: str, blob: bytes) -> None:
         """A dead letter, written before its source is removed, and not by way of the outbox: that may be what is spoilt."""
@@ -132,11 +195,11 @@ class Recovery:
         """The instance without running any of its code. None: there is none that could be parked."""
         partition, message = self._partition, item[2]
         try:
-            (found,) = await persist(lambda: partition.store.load(partition.lease, [message.instance_id]))
+            (found,) = await persist(lambda: partition.store.load(partition.lease, [message[0]]))
             if found is not None:
                 return None if found[0].status in TERMINAL else Live.loaded(found[0])
         except (Refused, ValueError) as error:
-            log.error("partition %d: instance %s cannot be read: %s", partition.number, message.instance_id, error)
+            log.error("partition %d: instance %s cannot be read: %s", partition.number, message[0], error)
             return None
         if isinstance(message, Start) and not message.created:
             return partition.create(Live(message.instance_id), message)
@@ -149,9 +212,9 @@ def _place(entry_id: str) -> tuple[int, int]:
     return int(ms), int(sequence or 0)
 
 
-def _crash(item: Item, deaths: int) -> str:
-    what = "timer" if item[1] else type(item[2]).__name__
-    return (
-        f"{deaths} worker processes died one after the other while handling its {what} ({item[0]!a:.80}). It stays as it is until"
-        " it is resumed (with fixed code) or terminated."
-    )
+def _what(item: Item) -> str:
+    return "timer" if item[1] else type(item[2]).__name__
+
+
+def _crash(what: str, place: str, deaths: int) -> str:
+    return f"{deaths} worker processes died one after the other while handling its {what} ({place!a:.80})."

@@ -17,8 +17,10 @@ import msgpack
 
 from durastream.errors import Fenced, StoreError
 from durastream.store.keys import PREFIX
-from durastream.store.protocol import Lease, Outbound, WorkerStore
+from durastream.store.protocol import Lease, Outbound, Parcel, WorkerStore
 from durastream.worker.backoff import persist
+from durastream.worker.committer import Committer
+from durastream.worker.courier import Courier
 
 log = logging.getLogger("durastream.worker.relay")
 
@@ -29,9 +31,11 @@ _RETRY_S = 2.0  # between attempts at a target that takes nothing
 class Relay:
     """The outbox of one partition, for as long as it is owned. Begins with what the last owner left."""
 
-    def __init__(self, store: WorkerStore, lease: Lease) -> None:
+    def __init__(self, store: WorkerStore, lease: Lease, courier: Courier, committer: Committer) -> None:
         self._store = store
         self._lease = lease
+        self._courier = courier
+        self._committer = committer
         self._queue: deque[Outbound] = deque()
         self._stuck: defaultdict[int | str, list[Outbound]] = defaultdict(list)  # by target, in order
         self._task: asyncio.Task[None] | None = None
@@ -77,8 +81,7 @@ class Relay:
                     self._stuck.clear()
                 batch = [self._queue[k] for k in range(min(len(self._queue), _BATCH))]
                 delivered = await self._deliver(batch)
-                if delivered:
-                    await persist(lambda numbers=delivered: self._store.forget(self._lease, numbers))  # type: ignore[misc]
+                await self._forget(self._committer.forget(delivered))
                 for _ in batch:
                     self._queue.popleft()
         except Fenced:
@@ -86,6 +89,10 @@ class Relay:
             self._queue.clear()
         finally:
             self._task = None
+
+    async def _forget(self, numbers: list[tuple[int, int]]) -> None:
+        if numbers:
+            await persist(lambda: self._store.forget(self._lease, numbers))
 
     async def _deliver(self, batch: list[Outbound]) -> list[tuple[int, int]]:
         """The numbers of those that are where they belong."""
@@ -127,7 +134,7 @@ class Relay:
         source = f"p{self._lease.partition}"
         for epoch, group in groupby(entries, key=lambda entry: entry.number[0]):
             batch = [(entry.number[1], entry.blob) for entry in group]
-            await persist(lambda epoch=epoch, batch=batch: self._store.deliver(target, source, (epoch, ""), batch))  # type: ignore[misc]
+            await self._courier.deliver(target, Parcel(source, (epoch, ""), batch))
 
     # -- what does not go to a partition
 

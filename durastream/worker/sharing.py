@@ -18,6 +18,11 @@ def known_as(name: str, version: str | None) -> str:
     return name if version is None else f"{name}\n{version}"
 
 
+def entity_known_as(name: str) -> str:
+    """An entity in the same lists. No orchestrator's name begins so."""
+    return f"\n{name}"
+
+
 def told(worker: WorkerInfo, what: str) -> list[str]:
     """A list of names that a worker tells of itself; [] where it tells none."""
     names = worker.about.get(what)

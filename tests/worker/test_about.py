@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import durastream as ds
 from durastream.store.protocol import WorkerInfo
 from durastream.worker.about import About, split_queues
 from durastream.worker.host import Options
-from durastream.worker.sharing import known_as
+from durastream.worker.sharing import entity_known_as, known_as
 
 
 class FakePartition:
-    def __init__(self, parked: dict[str, str], running: set[str]) -> None:
-        self.parked = parked
+    def __init__(self, lacking: set[str], running: set[str]) -> None:
         self.turns = 5
+        self.entities = SimpleNamespace(operations=2)
+        self._lacking = lacking
         self._running = running
+
+    def lacking(self) -> set[str]:
+        return self._lacking
 
     def runs(self, among: set[str]) -> list[str]:
         return sorted(self._running & among)
@@ -38,14 +43,18 @@ def app_with(*names: str) -> ds.App:
             yield
 
         app.orchestrator(name=name, version=version or None)(function)
+
+    @app.entity(name="counter")
+    def counter(ctx: ds.EntityContext) -> None: ...
+
     return app
 
 
 def describe(others: list[list[str]]) -> dict[str, Any]:
     about = About(app_with("plain", "priced@1", "priced@2"), Options("me"))
     owned: Any = {
-        3: FakePartition({"i": known_as("gone", "7"), "j": ""}, {"plain", known_as("priced", "1")}),
-        4: FakePartition({"k": ""}, {"plain"}),
+        3: FakePartition({known_as("gone", "7"), entity_known_as("Lost")}, {"plain", known_as("priced", "1")}),
+        4: FakePartition(set(), {"plain"}),
     }
     activities: Any = FakeActivities()
     mine = WorkerInfo("me", 0, {})
@@ -57,13 +66,14 @@ def describe(others: list[list[str]]) -> dict[str, Any]:
 def test_it_is_json_and_tells_names_and_versions() -> None:
     told = describe([])
     json.dumps(told)
-    assert told["orchestrators"] == ["plain", "priced"]
-    assert set(told["runs"]) == {"plain", "priced", known_as("priced", "1"), known_as("priced", "2")}
-    assert (told["owned"], told["turns"], told["activities_done"]) == ([3, 4], 10, 3)
+    assert (told["orchestrators"], told["entities"]) == (["plain", "priced"], ["counter"])
+    names = {"plain", "priced", known_as("priced", "1"), known_as("priced", "2"), entity_known_as("counter")}
+    assert set(told["runs"]) == names
+    assert (told["owned"], told["turns"], told["operations"], told["activities_done"]) == ([3, 4], 10, 4, 3)
 
 
 def test_it_tells_what_its_instances_wait_for() -> None:
-    assert describe([])["parked"] == {"3": [known_as("gone", "7")]}
+    assert describe([])["parked"] == {"3": [entity_known_as("Lost"), known_as("gone", "7")]}
 
 
 def test_it_keeps_partitions_only_for_what_others_lack() -> None:

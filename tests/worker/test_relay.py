@@ -11,8 +11,10 @@ import msgpack
 import pytest
 
 from durastream.errors import Fenced, StoreUnavailable
-from durastream.store.protocol import HubInfo, Lease, Outbound
+from durastream.store.protocol import HubInfo, Lease, Outbound, Parcel
 from durastream.worker import backoff
+from durastream.worker.committer import Committer
+from durastream.worker.courier import Courier
 from durastream.worker.relay import Relay
 
 pytestmark = pytest.mark.anyio
@@ -34,12 +36,13 @@ class Store:
     async def outbox(self, lease: Lease, after: tuple[int, int], count: int) -> list[Outbound]:
         return [one for one in self.left if one.number > after][:count]
 
-    async def deliver(self, target: int, source: str, incarnation: tuple[int, str], batch: Sequence[Any]) -> None:
+    async def deliver_all(self, target: int, parcels: Sequence[Parcel]) -> None:
         if self.away:
             self.away -= 1
             raise StoreUnavailable("away")
-        assert source == "p3"
-        self.got[target] += [((incarnation[0], sequence), blob) for sequence, blob in batch]
+        for source, incarnation, batch in parcels:
+            assert source == "p3"
+            self.got[target] += [((incarnation[0], sequence), blob) for sequence, blob in batch]
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:
         if self.fenced:
@@ -55,7 +58,8 @@ class Store:
 
 def relay_of(store: Store) -> Relay:
     any_store: Any = store
-    return Relay(any_store, LEASE)
+    committer = Committer(any_store, LEASE, done=lambda *_: None, failed=lambda _: None)
+    return Relay(any_store, LEASE, Courier(any_store), committer)
 
 
 async def test_each_target_gets_its_own_in_order() -> None:
