@@ -15,9 +15,12 @@ async def hello(ctx: ds.OrchestrationContext, name: str) -> str:
 
 from durastream.activity import ActivityContext
 from durastream.app import App
-from durastream.client import Client, Handle, InstanceStatus
+from durastream.client import Client, EntityStatus, Handle, InstanceStatus
 from durastream.core.context import OrchestrationContext
+from durastream.core.entity_context import EntityContext
+from durastream.core.entity_id import EntityId
 from durastream.core.retry import RetryPolicy
+from durastream.core.sections import CriticalSection
 from durastream.core.tasks import Task, when_all, when_any
 from durastream.errors import (
     ActivityCancelled,
@@ -25,6 +28,7 @@ from durastream.errors import (
     Conflict,
     DurastreamError,
     EntityFailed,
+    EntityNotFound,
     HubMismatch,
     HubNotFound,
     InstanceExists,
@@ -57,8 +61,13 @@ __all__ = [
     "App",
     "Client",
     "Conflict",
+    "CriticalSection",
     "DurastreamError",
+    "EntityContext",
     "EntityFailed",
+    "EntityId",
+    "EntityNotFound",
+    "EntityStatus",
     "Handle",
     "HubMismatch",
     "HubNotFound",

@@ -20,6 +20,10 @@ class InstanceNotFound(DurastreamError):
     """No instance has this id in this hub."""
 
 
+class EntityNotFound(DurastreamError):
+    """No entity with this id has a state, a lock or a queue in this hub."""
+
+
 class InstanceExists(DurastreamError):
     """An instance with this id exists already (start with if_exists="error")."""
 
@@ -37,7 +41,7 @@ class PayloadTooLarge(PayloadError):
 
 
 class InvalidId(DurastreamError):
-    """An instance id, hub, activity, event or queue name breaks the rules; the message quotes the rule."""
+    """An instance or entity id, hub, activity, event or queue name breaks the rules; the message quotes the rule."""
 
 
 class TimeoutError(DurastreamError, builtins.TimeoutError):  # noqa: A001 - the public name is ds.TimeoutError

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from itertools import repeat
 from types import TracebackType
@@ -16,14 +17,17 @@ from typing import Any, Generic, ParamSpec, Self, TypeAlias, TypeVar, Unpack, ca
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from durastream.client import Client, Handle, InstanceStatus
+from durastream.client import CleanedEntities, Client, EntityStatus, Handle, InstanceStatus, QueuedMessage
+from durastream.client.looking import HistoryPage
 from durastream.client.options import StartOptions, Steps
 from durastream.client.retry import PATIENCE_S
 from durastream.client.views import Filters
+from durastream.core.durations import Duration
+from durastream.core.entity_id import EntityId
 from durastream.core.events import Event
 from durastream.core.status import Status
 from durastream.errors import DurastreamError
-from durastream.store.protocol import ClientStore, HubInfo, LeaseInfo, WorkerInfo
+from durastream.store.protocol import ClientStore, HubInfo, LeaseInfo, PartitionLoad, ServerInfo, WorkerInfo
 
 I = TypeVar("I")  # noqa: E741 - input
 R = TypeVar("R")
@@ -35,6 +39,8 @@ Events: TypeAlias = list[Event]
 Handles: TypeAlias = "list[SyncHandle[R]]"
 Results: TypeAlias = list[R]
 Leases: TypeAlias = list[LeaseInfo]
+Loads: TypeAlias = list[PartitionLoad]
+Queue: TypeAlias = list[QueuedMessage]
 Workers: TypeAlias = list[WorkerInfo]
 
 _CHUNK = 100  # instances fetched from the loop's thread at a time
@@ -272,6 +278,10 @@ class SyncClient:
         """See `client.Client.history`."""
         return self._call(self._client.history, instance_id)
 
+    def history_page(self, instance_id: str, first: int | None = None, *, count: int = 200) -> HistoryPage:
+        """See `client.Client.history_page`."""
+        return self._call(self._client.history_page, instance_id, first, count=count)
+
     def counts(self) -> dict[Status, int]:
         """See `client.Client.counts`."""
         return self._call(self._client.counts)
@@ -284,11 +294,94 @@ class SyncClient:
         """See `client.Client.partitions`."""
         return self._call(self._client.partitions)
 
-    def list(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> Iterator[InstanceStatus]:
-        """See `client.Client.list`. Fetched a hundred at a time while it is walked through."""
-        source = self._client.list(limit=limit, **filters)
+    def loads(self) -> Loads:
+        """See `client.Client.loads`."""
+        return self._call(self._client.loads)
+
+    def timers_set(self, status: InstanceStatus, tasks: Sequence[int]) -> frozenset[int]:
+        """See `client.Client.timers_set`."""
+        return self._call(self._client.timers_set, status, tasks)
+
+    def now(self) -> int:
+        """See `client.Client.now`."""
+        return self._call(self._client.now)
+
+    def server_info(self) -> ServerInfo:
+        """See `client.Client.server_info`."""
+        return self._call(self._client.server_info)
+
+    def find(
+        self,
+        prefix: str,
+        *,
+        status: Status | Sequence[Status] | None = None,
+        limit: int | None = None,
+        payloads: bool = True,
+    ) -> Iterator[InstanceStatus]:
+        """See `client.Client.find`. Fetched a hundred at a time while it is walked through."""
+        source = self._client.find(prefix, status=status, limit=limit, payloads=payloads)
         while chunk := self._call(_take, source):
             yield from chunk
+
+    def list(
+        self, *, limit: int | None = None, payloads: bool = True, **filters: Unpack[Filters]
+    ) -> Iterator[InstanceStatus]:
+        """See `client.Client.list`. Fetched a hundred at a time while it is walked through."""
+        source = self._client.list(limit=limit, payloads=payloads, **filters)
+        while chunk := self._call(_take, source):
+            yield from chunk
+
+    # -- entities
+
+    def signal_entity(
+        self, entity_id: EntityId, operation: str, input: Any = None, *, at: datetime | Duration | None = None
+    ) -> None:
+        """See `client.Client.signal_entity`."""
+        self._call(self._client.signal_entity, entity_id, operation, input, at=at)
+
+    def signal_entities(self, signals: Iterable[tuple[EntityId, str, Any]]) -> None:
+        """See `client.Client.signal_entities`. The signals are taken in the event loop's thread."""
+        self._call(self._client.signal_entities, signals)
+
+    @overload
+    def read_entity(self, entity_id: EntityId) -> Any: ...
+    @overload
+    def read_entity(self, entity_id: EntityId, type: type[R]) -> R | None: ...
+    @overload
+    def read_entity(self, entity_id: EntityId, type: Any) -> Any: ...
+    def read_entity(self, entity_id: EntityId, type: Any = None) -> Any:
+        """See `client.Client.read_entity`."""
+        read: Callable[..., Coroutine[Any, Any, Any]] = self._client.read_entity
+        return self._call(read, entity_id, type)
+
+    def entity(self, entity_id: EntityId) -> EntityStatus:
+        """See `client.Client.entity`."""
+        return self._call(self._client.entity, entity_id)
+
+    def entity_queue(self, entity_id: EntityId, *, limit: int = 100) -> Queue:
+        """See `client.Client.entity_queue`."""
+        return self._call(self._client.entity_queue, entity_id, limit=limit)
+
+    def entity_problem(self, entity_id: EntityId) -> Any:
+        """See `client.Client.entity_problem`."""
+        return self._call(self._client.entity_problem, entity_id)
+
+    def list_entities(
+        self,
+        name: str | None = None,
+        *,
+        prefix: str | None = None,
+        locked: bool | None = None,
+        limit: int | None = None,
+    ) -> Iterator[EntityStatus]:
+        """See `client.Client.list_entities`. Fetched a hundred at a time while it is walked through."""
+        source = self._client.list_entities(name, prefix=prefix, locked=locked, limit=limit)
+        while chunk := self._call(_take, source):
+            yield from chunk
+
+    def clean_entities(self) -> CleanedEntities:
+        """See `client.Client.clean_entities`."""
+        return self._call(self._client.clean_entities)
 
     def _call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in the loop's thread and wait for it here."""

@@ -93,7 +93,7 @@ class Controls(Base):
         """Delete an ended instance with its history. See `rewind`."""
         await self._change(_PURGE, instance_id, lambda ack, _: Purge(instance_id, ack), timeout)
 
-    async def _tell(self, verb: str, message: Message, check: bool) -> None:
+    async def _tell(self, verb: str, message: RaiseEvent | Suspend | Resume | Terminate, check: bool) -> None:
         check_instance_id(message.instance_id)
         if check:
             _require(await self._session.record(message.instance_id), verb, _LIVE)

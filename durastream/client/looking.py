@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Unpack
+import logging
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import NamedTuple, Unpack
 
 from durastream.client.base import Base
 from durastream.client.session import Session
@@ -11,11 +13,33 @@ from durastream.client.views import Filters, InstanceStatus, Selection, instance
 from durastream.core.events import Event
 from durastream.core.ids import check_instance_id
 from durastream.core.status import Status
-from durastream.store.protocol import LeaseInfo, Page, WorkerInfo
+from durastream.errors import PayloadError, StoreError, StoreUnavailable, WireError
+from durastream.store.protocol import (
+    IndexEntry,
+    IndexPage,
+    LeaseInfo,
+    Page,
+    PartitionLoad,
+    Record,
+    ServerInfo,
+    WorkerInfo,
+)
 from durastream.wire import unpack_event
+
+log = logging.getLogger("durastream.client")
 
 _PAGE = 100  # records of one page: each carries its payloads
 _HISTORY_PAGE = 200
+_SCAN = 20_000  # entries of the index gone through by one call
+
+HISTORY_PAGE_MAX = 1_000
+
+
+class HistoryPage(NamedTuple):
+    """A piece of a history: `events[0]` has the number `first`."""
+
+    first: int
+    events: list[Event]
 
 
 class Looking(Base):
@@ -39,6 +63,26 @@ class Looking(Base):
             await session.record(instance_id)
         return [unpack_event(blob) for blob in blobs]
 
+    async def history_page(self, instance_id: str, first: int | None = None, *, count: int = 200) -> HistoryPage:
+        """At most `count` events (1 to 1,000) from number `first` on; the last `count` ones without `first`.
+
+        Costs the same however long the history is. Raises InstanceNotFound, WireError.
+
+            page = await client.history_page("order-7")
+            before = await client.history_page("order-7", max(page.first - 200, 0), count=min(page.first, 200))
+        """
+        check_instance_id(instance_id)
+        if not 1 <= count <= HISTORY_PAGE_MAX:
+            raise ValueError(f"count must be 1 to {HISTORY_PAGE_MAX:,}, not {count}")
+        if first is not None and first < 0:
+            raise ValueError(f"first must not be negative: {first}; without it the last events are read")
+        session = self._session
+        begin = max((await session.record(instance_id)).events - count, 0) if first is None else first
+        blobs = await _events(session, instance_id, begin, count)
+        if not blobs:
+            await session.record(instance_id)
+        return HistoryPage(begin, [unpack_event(blob) for blob in blobs])
+
     async def counts(self) -> dict[Status, int]:
         """Number of instances in each runtime status."""
         return await self._session.read("counts", self._session.store.counts)
@@ -51,32 +95,127 @@ class Looking(Base):
         """Each partition: who owns it, and what waits in it."""
         return await self._session.read("partitions", self._session.store.leases)
 
-    async def list(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> AsyncIterator[InstanceStatus]:
+    async def loads(self) -> list[PartitionLoad]:
+        """What waits in each partition and its activity queues, and since when."""
+        return await self._session.read("loads", self._session.store.loads)
+
+    async def timers_set(self, status: InstanceStatus, tasks: Sequence[int]) -> frozenset[int]:
+        """Which timers of an execution, by the numbers of their events, are still to fire and were not cancelled."""
+        store = self._session.store
+        found = await self._session.read(
+            f"timers of {status.id!r}", lambda: store.timers_set(status.id, status.execution_id, tasks)
+        )
+        return frozenset(task for task, still_set in zip(tasks, found, strict=True) if still_set)
+
+    async def now(self) -> int:
+        """The server's time in ms since the epoch."""
+        return await self._session.read("time", self._session.store.now)
+
+    async def server_info(self) -> ServerInfo:
+        """Version, persistence, memory and clock of the server; None for what it does not tell."""
+        return await self._session.read("server info", self._session.store.server_info)
+
+    async def find(
+        self,
+        prefix: str,
+        *,
+        status: Status | Sequence[Status] | None = None,
+        limit: int | None = None,
+        payloads: bool = True,
+    ) -> AsyncIterator[InstanceStatus]:
+        """Instances whose id begins with `prefix`, each once, in no order; at most `limit`. `payloads`: as for `list`.
+
+        Goes through the index in small steps, without reading what it does not show: a million ids take a fraction of a
+        second, where `list(prefix=…)` would read a million records. One that changes its status meanwhile may be missed.
+
+            async for status in client.find("order-2031-05-", limit=100): ...
+        """
+        session, selection, seen = self._session, Selection({"status": status}), set[str]()
+        cursor: str | None = None
+        while limit is None or len(seen) < limit:
+            page = await _index(session, prefix, selection.statuses, cursor)
+            fresh = [entry for entry in page.entries if entry.instance_id not in seen]
+            async for one in _statuses(session, fresh, payloads):
+                if one.id not in seen and one.runtime_status in selection.statuses:
+                    seen.add(one.id)
+                    yield one
+                    if len(seen) == limit:
+                        return
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def list(
+        self, *, limit: int | None = None, payloads: bool = True, **filters: Unpack[Filters]
+    ) -> AsyncIterator[InstanceStatus]:
         """Instances, newest first, page by page as they are asked for; at most `limit`. Filters: see `Filters`.
+
+        payloads: without them `input` and `output` are None, and are not fetched either: each may be a MiB. An instance
+        whose record was spoilt by hand is left out, with a word in the log.
 
         async for status in client.list(status="Failed", name="place_order", limit=100): ...
         """
         session, selection, left = self._session, Selection(filters), limit
         cursor: str | None = None
         while left is None or left > 0:
-            page = await _page(session, selection, cursor, left)
+            page = await _page(session, selection, cursor, None if selection.tests_each else left, payloads=payloads)
             for record in page.records:
-                if (left is None or left > 0) and selection.shows(record, session.payloads):
-                    yield instance_status(record, session.payloads, session.partition(record.instance_id))
+                status = _shown(session, selection, record)
+                if status is not None and (left is None or left > 0):
+                    yield status
                     left = left and left - 1
             cursor = page.cursor
             if cursor is None:
                 return
 
 
-async def _events(session: Session, instance_id: str, first: int) -> list[bytes]:
+async def _events(session: Session, instance_id: str, first: int, count: int = _HISTORY_PAGE) -> list[bytes]:
+    return await session.read(f"history of {instance_id!r}", lambda: session.store.history(instance_id, first, count))
+
+
+async def _index(session: Session, prefix: str, statuses: Sequence[Status], cursor: str | None) -> IndexPage:
     return await session.read(
-        f"history of {instance_id!r}", lambda: session.store.history(instance_id, first, _HISTORY_PAGE)
+        "find", lambda: session.store.scan_ids(prefix, statuses=statuses, cursor=cursor, budget=_SCAN)
     )
 
 
-async def _page(session: Session, selection: Selection, cursor: str | None, left: int | None) -> Page:
-    size = _PAGE if left is None or selection.tests_each else min(left, _PAGE)
+async def _statuses(session: Session, entries: Sequence[IndexEntry], payloads: bool) -> AsyncIterator[InstanceStatus]:
+    everything = Selection({})
+    for first in range(0, len(entries), _PAGE):
+        ids = [entry.instance_id for entry in entries[first : first + _PAGE]]
+        for record in await _records(session, ids, payloads):
+            status = None if record is None else _shown(session, everything, record)
+            if status is not None:
+                yield status
+
+
+async def _records(session: Session, ids: Sequence[str], payloads: bool) -> list[Record | None]:
+    """One that was spoilt by hand must not hide the others: it is left out."""
+    try:
+        return await session.read("find", partial(session.store.records, ids, payloads=payloads))
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        if len(ids) == 1:
+            log.error("instance %a cannot be read and is not shown: %s", ids[0], error)
+            return [None]
+    return [record for one in ids for record in await _records(session, [one], payloads)]
+
+
+def _shown(session: Session, selection: Selection, record: Record) -> InstanceStatus | None:
+    """None for one that is not asked for, or whose payloads are not what a worker writes."""
+    try:
+        if selection.shows(record, session.payloads):
+            return instance_status(record, session.payloads, session.partition(record.instance_id))
+    except (PayloadError, WireError) as error:
+        log.error("instance %a cannot be read and is not shown: %s", record.instance_id, error)
+    return None
+
+
+async def _page(
+    session: Session, selection: Selection, cursor: str | None, left: int | None, *, payloads: bool
+) -> Page:
+    size = _PAGE if left is None else min(left, _PAGE)
     return await session.read(
         "list",
         lambda: session.store.page(
@@ -85,5 +224,6 @@ async def _page(session: Session, selection: Selection, cursor: str | None, left
             limit=size,
             created_after=selection.after_ms,
             created_before=selection.before_ms,
+            payloads=payloads,
         ),
     )

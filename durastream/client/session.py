@@ -54,8 +54,9 @@ class Session:
         digits = f"{self._rng.getrandbits(192):048x}"
         return digits[:32], digits[32:]
 
-    def partition(self, instance_id: str) -> int:
-        return partition_of(instance_id, self.store.hub.partitions)
+    def partition(self, address: str) -> int:
+        """Where an instance, or an entity as text, lives."""
+        return partition_of(address, self.store.hub.partitions)
 
     async def read(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """A verb that only reads, repeated while the store is unavailable and patience lasts."""
@@ -73,6 +74,6 @@ class Session:
         return record
 
     async def post(self, message: Message) -> None:
-        """Put a message into the inbox of its instance's partition; it is there for good when this returns."""
+        """Put a message into the inbox of the partition of its instance or entity; it is there for good when this returns."""
         blob = pack_message(message)
-        await self.messages[self.partition(message.instance_id)].put(blob, len(blob))
+        await self.messages[self.partition(message[0])].put(blob, len(blob))

@@ -63,7 +63,7 @@ def instance_status(record: Record, payloads: Payloads, partition: int) -> Insta
         output=value(record.output),
         failure=None if record.failure is None else failure_from_json(record.failure),
         custom_status=value(record.custom_status),
-        tags=value(record.tags) or {},
+        tags=_tags(value(record.tags)),
         parent_id=None if record.parent is None else record.parent.partition("\n")[0],
         version=record.version,
         execution_id=record.execution_id,
@@ -72,6 +72,11 @@ def instance_status(record: Record, payloads: Payloads, partition: int) -> Insta
         partition=partition,
         start_at=None if record.start_at is None else from_ms(record.start_at),
     )
+
+
+def _tags(value: Any) -> dict[str, str]:
+    """What a worker writes is an object; what was written by hand may be anything."""
+    return value if isinstance(value, dict) else {}
 
 
 def failure_of(end: End, payloads: Payloads) -> OrchestrationFailed:
@@ -140,7 +145,7 @@ class Selection:
             return False
         if not self._tags:
             return True
-        tags = payloads.decode(record.tags) or {}
+        tags = _tags(payloads.decode(record.tags))
         return all(tags.get(key) == value for key, value in self._tags.items())
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 
 from durastream import wire
+from durastream.core.durations import moment_ms
+from durastream.core.entity_id import EntityId
 from durastream.core.ids import check_instance_id, check_name
-from durastream.core.messages import RaiseEvent, Resume, Start, Suspend, Terminate
+from durastream.core.limits import QUOTE_CHARS_MAX, TIME_MS_MAX
+from durastream.core.messages import EntityOperation, RaiseEvent, Resume, Start, Suspend, Terminate
 from durastream.errors import InvalidId
 from durastream.payload import Payloads
 from durastream.store.keys import PREFIX
 from durastream.store.protocol import NewInstance
 
 _REPLY_BYTES_MAX = 512
+_MS_DIGITS_MAX = len(str(TIME_MS_MAX))
 
 
 class Routed(NamedTuple):
-    """For which instance, and what: a start, or a packed message."""
+    """For which instance or entity (as text), and what: a start, or a packed message."""
 
-    instance_id: str
+    address: str
     what: NewInstance | bytes
 
 
@@ -47,9 +52,31 @@ class _Entry:
             raise InvalidId(f"field {name!r} is missing; op {self.text('op')!r} needs it")
         return value
 
+    def time(self, name: str) -> int | None:
+        """A moment in ms since the epoch."""
+        text = self.text(name)
+        return None if text is None else _moment(text, name)
+
     def json(self, name: str) -> bytes | None:
         value = self._fields.get(name.encode())
         return None if value is None else self._payloads.check_json(value, name)
+
+
+def _moment(text: str, name: str) -> int:
+    """ISO 8601 with an offset, or a whole number of ms since the epoch."""
+    try:
+        if text.isascii() and text.isdigit() and len(text) <= _MS_DIGITS_MAX:
+            due = int(text)
+        else:
+            moment = datetime.fromisoformat(text)
+            due = moment_ms(moment) if moment.tzinfo is not None else -1
+    except ValueError:
+        due = -1
+    if not 0 <= due <= TIME_MS_MAX:
+        shown = ascii(text[:QUOTE_CHARS_MAX])
+        rule = "1935403200000 (ms since 1970) or 2031-05-01T12:00:00Z (ISO 8601 with an offset), to the year 9999"
+        raise InvalidId(f"field {name!r} is no time: {shown}; write {rule}")
+    return due
 
 
 def parse_entry(entry_id: str, fields: dict[bytes, bytes], payloads: Payloads) -> Routed:
@@ -127,9 +154,17 @@ def _resume(entry: _Entry) -> Routed:
     return Routed(instance_id, wire.pack_message(Resume(instance_id, entry.text("reason"))))
 
 
+def _signal(entry: _Entry) -> Routed:
+    entity = str(EntityId(entry.need("entity"), entry.need("key")))
+    operation = check_name(entry.need("operation"), "operation")
+    message = EntityOperation(entity, operation, entry.json("input"), None, None, entry.time("at"))
+    return Routed(entity, wire.pack_message(message))
+
+
 _PARSERS: dict[str, Callable[[_Entry], Routed]] = {
     "start": _start,
     "event": _event,
+    "signal": _signal,
     "terminate": _terminate,
     "suspend": _suspend,
     "resume": _resume,

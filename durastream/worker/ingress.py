@@ -86,7 +86,7 @@ class Ingress:
             except DurastreamError as error:
                 bad.append(_Bad(str(error), fields))
                 continue
-            target = partition_of(routed.instance_id, self._store.hub.partitions)
+            target = partition_of(routed.address, self._store.hub.partitions)
             targets[target].append((entry_id, routed.what))
         forget, self._dropped = self._dropped, []
         partitions = range(self._store.hub.partitions) if forget else list(targets)
@@ -137,7 +137,7 @@ class Ingress:
 def _reason(answer: _Answer) -> str | None:
     """Why an entry had no effect; None when it had."""
     if isinstance(answer, StoreError):
-        return f"the partition of this instance takes nothing: {answer}"
+        return f"the partition it is for takes nothing: {answer}"
     if answer is None or answer.created:
         return None
     return f"instance {answer.instance_id!r} exists already ({answer.status})"

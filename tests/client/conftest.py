@@ -10,7 +10,7 @@ import pytest
 from durastream.client import Client
 from durastream.store.memory import MemoryServer, MemoryStore
 
-from .fakes import FaultyStore
+from .fakes import EntityWriter, FaultyStore
 
 SEED = 7
 NOW = 1_700_000_000_000
@@ -37,3 +37,8 @@ def store(server: MemoryServer, memory: MemoryStore) -> FaultyStore:
 async def client(store: FaultyStore) -> AsyncIterator[Client]:
     async with Client(store, rng=random.Random(SEED), retry_for_s=5) as opened:
         yield opened
+
+
+@pytest.fixture
+def writer(memory: MemoryStore) -> EntityWriter:
+    return EntityWriter(memory)

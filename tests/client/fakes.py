@@ -14,11 +14,12 @@ from durastream import wire
 from durastream.core import events as ev
 from durastream.core import messages as ms
 from durastream.core.events import Failure
+from durastream.core.ids import partition_of
 from durastream.core.status import COMPLETED, FAILED, RUNNING, TERMINAL, TERMINATED, Status
 from durastream.errors import StoreUnavailable
 from durastream.notices import failure_to_json, pack_ack, pack_end
 from durastream.store.memory import MemoryStore
-from durastream.store.protocol import Commit, InboxEntry, InstanceChange, Lease, Record
+from durastream.store.protocol import Commit, EntityChange, InboxEntry, InstanceChange, Lease, Record
 
 Fault = str  # "before": not sent; "after": carried out, but the answer is lost
 
@@ -130,7 +131,7 @@ class FakeWorker:
     async def _carry_out(self, partition: int, entry: InboxEntry) -> None:
         message = wire.unpack_message(entry.blob)
         self.seen.append(message)
-        (record,) = await self._store.records([message.instance_id])
+        (record,) = await self._store.records([message[0]])
         commit = Commit(consumed=[entry.entry_id])
         carry_out: Handler = _HANDLERS.get(type(message), _ignore)
         carry_out(self, commit, record, message)
@@ -234,6 +235,47 @@ _HANDLERS: dict[type, Handler] = {
     ms.Restart: _restart,
     ms.Purge: _purge,
 }
+
+
+class EntityWriter:
+    """Owns all partitions of a memory store and writes entities into it, without running any."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._leases: dict[int, Lease] = {}
+        self._sequences: dict[int, int] = {}
+
+    async def write(self, text: str, queue: Sequence[bytes] = (), **values: bytes | str | int | None) -> None:
+        """A new entity with these fields."""
+        waiting = dict(enumerate(queue, 1))
+        fields = {"created_at": 1_700_000_000_000, "updated_at": 1_700_000_001_000} | values
+        change = EntityChange(text, None, 0, fields, waiting)
+        await self._commit(partition_of(text, self._store.hub.partitions), Commit(entities=[change]))
+
+    async def stall(self, text: str, reason: bytes) -> None:
+        await self._commit(partition_of(text, self._store.hub.partitions), Commit(stalled={text: reason}))
+
+    async def end(self, instance_id: str) -> None:
+        """Complete an instance that was started."""
+        (record,) = await self._store.records([instance_id])
+        assert record is not None
+        move = (record.status, COMPLETED, record.created_at)
+        change = InstanceChange(instance_id, record.revision, {"status": COMPLETED}, move, 0, [])
+        await self._commit(partition_of(instance_id, self._store.hub.partitions), Commit(changes=[change]))
+
+    async def messages(self) -> list[ms.Message]:
+        """All that waits in the inboxes, partition by partition."""
+        cursors = dict.fromkeys(range(self._store.hub.partitions), "0")
+        found = await self._store.read_inboxes(cursors, 100_000, 0)
+        return [wire.unpack_message(entry.blob) for _, entries in sorted(found) for entry in entries]
+
+    async def _commit(self, partition: int, commit: Commit) -> None:
+        if partition not in self._leases:
+            lease = await self._store.acquire(partition, "writer", "nonce", 3_600_000)
+            assert lease is not None
+            self._leases[partition], self._sequences[partition] = lease, 0
+        self._sequences[partition] += 1
+        await self._store.commit(self._leases[partition], self._sequences[partition], commit)
 
 
 async def until(condition: Callable[[], bool], *, deadline_s: float = 5.0) -> None:

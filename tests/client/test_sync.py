@@ -13,6 +13,7 @@ import pytest
 
 from durastream import errors
 from durastream.client import Client, Handle
+from durastream.core.entity_id import EntityId
 from durastream.store.memory import MemoryServer
 from durastream.sync import SyncClient, SyncHandle
 
@@ -95,6 +96,20 @@ def test_list_is_an_iterator(client: SyncClient) -> None:
     assert next(found).runtime_status == "Completed"
     assert len(list(found)) == 249
     assert len(list(client.list(limit=7))) == 7
+
+
+def test_entities(client: SyncClient) -> None:
+    one = EntityId("Counter", "a")
+    client.signal_entity(one, "add", 1, at=60)
+    client.signal_entities((one, "add", k) for k in range(500))
+    assert client.read_entity(one) is None
+    assert client.read_entity(one, dict[str, int]) is None
+    with pytest.raises(errors.EntityNotFound):
+        client.entity(one)
+    assert client.entity_queue(one, limit=5) == []
+    assert client.entity_problem(one) is None
+    assert list(client.list_entities("Counter", prefix="a", limit=3)) == []
+    assert client.clean_entities().released == ()
 
 
 def test_not_open() -> None:

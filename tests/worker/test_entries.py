@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from durastream import wire
-from durastream.core.messages import RaiseEvent, Resume, Start, Suspend, Terminate
+from durastream.core.ids import partition_of
+from durastream.core.messages import EntityOperation, RaiseEvent, Resume, Start, Suspend, Terminate
 from durastream.errors import DurastreamError
 from durastream.payload import Payloads
 from durastream.store.protocol import NewInstance
@@ -37,7 +38,7 @@ def test_a_start_without_an_id_is_the_same_each_time_it_is_delivered() -> None:
     first = parse_entry("7-1", fields(op="start", name="f"), PAYLOADS)
     assert first == parse_entry("7-1", fields(op="start", name="f"), PAYLOADS)
     other = parse_entry("7-2", fields(op="start", name="f"), PAYLOADS)
-    assert first.instance_id != other.instance_id
+    assert first.address != other.address
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,73 @@ def test_a_start_without_an_id_is_the_same_each_time_it_is_delivered() -> None:
 )
 def test_messages(entry: dict[bytes, bytes], message: object) -> None:
     routed = parse_entry("1-1", entry, PAYLOADS)
-    assert routed.instance_id == "i"
+    assert routed.address == "i"
     assert isinstance(routed.what, bytes)
     assert wire.unpack_message(routed.what) == message
+
+
+SIGNAL = {"op": "signal", "entity": "Counter", "key": "a", "operation": "add"}
+
+
+@pytest.mark.parametrize(
+    ("more", "data", "due"),
+    [
+        ({}, None, None),
+        ({"input": "5"}, b"5", None),
+        ({"input": "5", "at": "0"}, b"5", 0),
+        ({"at": "1935403200000"}, None, 1_935_403_200_000),
+        ({"at": "2031-05-01T12:00:00Z"}, None, 1_935_403_200_000),
+        ({"at": "2031-05-01T14:00:00.0005+02:00"}, None, 1_935_403_200_001),
+        ({"at": "253402300799999"}, None, 253_402_300_799_999),
+    ],
+)
+def test_signals(more: dict[str, str], data: bytes | None, due: int | None) -> None:
+    routed = parse_entry("1-1", fields(**SIGNAL, **more), PAYLOADS)
+    assert routed.address == "@Counter@a"
+    assert isinstance(routed.what, bytes)
+    expected = EntityOperation("@Counter@a", "add", data, None, None, due)
+    assert wire.unpack_message(routed.what) == expected
+
+
+@pytest.mark.parametrize("key", ["@b@c", "{x}:*?", "a b", "日本語", "\u202e"])
+def test_signals_to_hostile_keys_go_where_the_entity_lives(key: str) -> None:
+    routed = parse_entry("1-1", fields(**SIGNAL | {"key": key}), PAYLOADS)
+    assert routed.address == f"@Counter@{key}"
+    assert isinstance(routed.what, bytes)
+    message = wire.unpack_message(routed.what)
+    assert partition_of(message[0], 16) == partition_of(routed.address, 16)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"entity": ""}, "'entity' is missing; op 'signal' needs it"),
+        ({"key": ""}, "'key' is missing"),
+        ({"operation": ""}, "'operation' is missing"),
+        ({"entity": "Co@unter"}, "entity name 'Co@unter'"),
+        ({"entity": "a\nb"}, "entity name"),
+        ({"entity": "x" * 300}, "entity name .*256"),
+        ({"key": "a\x00"}, "entity key"),
+        ({"key": "x" * 300}, "entity key .*256"),
+        ({"operation": "a\n"}, "operation name"),
+        ({"input": "{oops"}, "input: not JSON"),
+        ({"input": '{"a": 1, "a": 2}'}, "input.*twice"),
+        ({"at": ""}, "'at' is no time"),
+        ({"at": "tomorrow"}, "'at' is no time: 'tomorrow'"),
+        ({"at": "2031-05-01T12:00:00"}, "'at' is no time.*with an offset"),
+        ({"at": "2031-05-01"}, "'at' is no time"),
+        ({"at": "-1"}, "'at' is no time"),
+        ({"at": "1e3"}, "'at' is no time"),
+        ({"at": "253402300800000"}, "'at' is no time"),
+        ({"at": "9" * 5_000}, "'at' is no time"),
+        ({"at": "٣"}, "'at' is no time"),
+        ({"at": "9999-12-31T23:59:59-12:00"}, "'at' is no time"),
+        ({"at": "1969-12-31T23:59:59Z"}, "'at' is no time"),
+    ],
+)
+def test_signals_that_are_none(more: dict[str, str], said: str) -> None:
+    with pytest.raises(DurastreamError, match=said):
+        parse_entry("1-1", fields(**SIGNAL | more), PAYLOADS)
 
 
 @pytest.mark.parametrize(

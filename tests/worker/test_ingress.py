@@ -10,7 +10,7 @@ import pytest
 
 from durastream import wire
 from durastream.core.ids import partition_of
-from durastream.core.messages import RaiseEvent
+from durastream.core.messages import EntityOperation, RaiseEvent
 from durastream.payload import Payloads
 from durastream.store.memory import MemoryServer, MemoryStore
 from durastream.worker.entries import parse_entry
@@ -77,6 +77,24 @@ async def test_bad_entries_become_dead_letters_and_are_answered() -> None:
     assert len(rig.server.hubs["default"].dead) == 3
 
 
+async def test_signals_reach_the_partition_of_their_entity_in_order() -> None:
+    rig = await Rig.make()
+    for n in range(20):
+        rig.add(op="signal", entity="Counter", key=f"k{n % 4}", operation="add", input=str(n))
+    rig.add(op="signal", entity="Counter", key="k0", operation="add", at="soon", reply="mine")
+    await rig.work()
+    found = await rig.store.read_inboxes({0: "0", 1: "0"}, 1_000, 0)
+    seen: dict[str, list[bytes]] = {}
+    for partition, entries in found:
+        for entry in entries:
+            message = wire.unpack_message(entry.blob)
+            assert isinstance(message, EntityOperation)
+            assert partition_of(message.entity, 2) == partition
+            seen.setdefault(message.entity, []).append(message.input or b"")
+    assert seen == {f"@Counter@k{k}": [str(n).encode() for n in range(k, 20, 4)] for k in range(4)}
+    assert "'at' is no time" in json.loads(rig.server.replies("mine")[0])["error"]
+
+
 async def test_a_router_that_takes_over_repeats_nothing() -> None:
     first = await Rig.make()
     first.add(op="event", id="i", name="go")
@@ -84,7 +102,7 @@ async def test_a_router_that_takes_over_repeats_nothing() -> None:
     ((entry_id, fields),) = await first.store.read_ingress("0", 10, 0)
     await first.router._take_over()
     routed = parse_entry(entry_id, fields, Payloads())
-    home = partition_of(routed.instance_id, 2)
+    home = partition_of(routed.address, 2)
     await first.store.route(home, first.router.lease, [(entry_id, routed.what)], [])
     await first.store.release(first.router.lease)
     second = await Rig.make(first.server, "n2")
