@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, ClassVar, Final, TypedDict, get_origin, get_type_hints
@@ -20,7 +20,8 @@ from durastream.core.events import Json
 from durastream.errors import NotRegistered, OrchestratorError, PayloadError
 
 DELETE: Final = "delete"
-"""The operation that every entity has: it removes the state. A class may bring its own method of that name."""
+"""The operation that every entity has: it removes the state without calling code of the entity. A class may bring its own
+method of that name."""
 
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -94,6 +95,10 @@ class ClassEntity(EntityDefinition):
     def check(self) -> None:
         """Raises OrchestratorError for a class that cannot work as an entity."""
         shown = f"{self.cls.__module__}.{self.cls.__qualname__}"
+        if any(isinstance(value, Field) for value in vars(self.cls).values()):
+            raise OrchestratorError(
+                f"entity class {shown} uses field(…) but is no dataclass: decorate it with @dataclass"
+            )
         try:
             self.new()
         except TypeError as error:

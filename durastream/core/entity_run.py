@@ -1,7 +1,7 @@
 """One entity at work: operations in, one at a time, outcomes out.
 
-The state is JSON text after each operation, so that an operation that raises can leave it as it was before. Objects of a class are
-kept between operations, and made anew from the text after one that failed.
+The state is JSON text after each operation, so that an operation that raises can leave it as it was before. Objects of a
+class are kept between operations, and made anew from the text after one that failed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class EntityRun:
             state = self.settle(context)
         except Exception as error:  # methods of user types run here
             return self.failed(error)
-        self.state = state
+        self.state = state if state is None else bytes(memoryview(state))  # orjson keeps 4 KB behind what it gives
         return Outcome(result, None, context._messages)
 
     def failed(self, error: BaseException) -> Outcome:
@@ -168,10 +168,13 @@ class FunctionRun(EntityRun):
 
     def invoke(self, context: EntityContext) -> Any:
         self._next = self.state
+        if context.operation == DELETE:
+            self._next = None
+            return None
         return self._definition.function(context)
 
     def settle(self, context: EntityContext) -> Json | None:
-        return None if context.operation == DELETE else self._next
+        return self._next
 
     def read(self, context: EntityContext, type_: Any) -> Any:
         return self.codec.decode(self._next, type_)

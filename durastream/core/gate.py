@@ -60,19 +60,20 @@ class Gate:
 
     def __init__(self, holder: Parent | None = None, queue: Iterable[tuple[int, EntityMessage]] = ()) -> None:
         self.holder = holder
-        self._arrived: deque[tuple[EntityMessage | Fired, Source]] = deque()
-        self._waiting: deque[tuple[int, EntityMessage]] = deque()
+        # Most gates in memory are open with nothing at all behind them: containers are made when they are needed.
+        self._arrived: deque[tuple[EntityMessage | Fired, Source]] | None = None
+        self._waiting: deque[tuple[int, EntityMessage]] | None = None
         self._later: dict[int, EntityOperation] = {}
         self._number = -1  # the highest in the queue so far
         self._working = False
         self._kept: list[Source] = []  # releases that stay in the inbox for now
-        self._effects = Effects()
+        self._effects: Effects | None = None
         for number, message in queue:
             self._number = number
             if isinstance(message, EntityOperation) and message.due is not None:
                 self._later[number] = message
             else:
-                self._waiting.append((number, message))
+                self._wait(number, message)
 
     @property
     def empty(self) -> bool:
@@ -82,15 +83,27 @@ class Gate:
     @property
     def arrived(self) -> int:
         """Messages that have not been looked at yet."""
-        return len(self._arrived)
+        return len(self._arrived or ())
 
     def arrive(self, message: EntityMessage | Fired, source: Source) -> None:
+        if self._arrived is None:
+            self._arrived = deque()
         self._arrived.append((message, source))
 
-    def next(self, now: int) -> Work | None:
-        """The next operation to run. Lock traffic before it is dealt with on the way. None: nothing may run now."""
+    @property
+    def first(self) -> tuple[int, EntityMessage] | None:
+        """What the open gate lets through next, before anything that has arrived: its number in the queue, and what it is."""
+        return self._waiting[0] if self.holder is None and self._waiting and not self._working else None
+
+    def next(self, now: int, *, queued: bool = True) -> Work | None:
+        """The next operation to run. Lock traffic before it is dealt with on the way. None: nothing may run now.
+
+        Without `queued`, what the queue holds is left for later, and with it what has arrived behind it.
+        """
         while True:
             if self.holder is None and self._waiting:
+                if not queued:
+                    return None
                 number, message = self._waiting.popleft()
                 work = Work(message, None, number)
             elif self._arrived:
@@ -99,6 +112,7 @@ class Gate:
                     continue
                 work = arrival
             else:
+                self._arrived = None
                 return None
             if work.message.__class__ is EntityOperation:
                 self._working = True
@@ -109,20 +123,26 @@ class Gate:
         """What came of the operation is known, and goes with the next effects. `sends`: its answer, and what it sends."""
         self._working = False
         self._leave(work)
-        self._effects.sends += sends
+        self._changes.sends += sends
 
     def drop(self, number: int) -> None:
         """Something in the stored queue that cannot be read, and was not given to this gate."""
         self._number = max(self._number, number)
-        self._effects.removed.append(number)
+        self._changes.removed.append(number)
 
     def take_effects(self) -> Effects:
         """What to record. Empties it."""
-        effects, self._effects = self._effects, Effects()
+        effects, self._effects = self._changes, None
         if self._kept and not self._working and (self.holder is not None or not self._waiting):
             effects.taken += self._kept
             self._kept = []
         return effects
+
+    @property
+    def _changes(self) -> Effects:
+        if self._effects is None:
+            self._effects = Effects()
+        return self._effects
 
     # -- what arrives
 
@@ -132,7 +152,7 @@ class Gate:
         if isinstance(message, Fired):
             number, fired = message.number, self._later.pop(message.number, None)
             if fired is None:
-                self._effects.taken.append(source)
+                self._changes.taken.append(source)
                 return None
             message = fired._replace(due=None)
         elif isinstance(message, EntityOperation) and message.due is not None:
@@ -147,26 +167,31 @@ class Gate:
         if self.holder is None or _PASSES[message.__class__](message, self.holder):
             return work
         self._leave(work)
-        self._waiting.append((self._store(message), message))
+        self._wait(self._store(message), message)
         return None
+
+    def _wait(self, number: int, message: EntityMessage) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append((number, message))
 
     def _postpone(self, signal: EntityOperation, source: Source) -> None:
         assert signal.due is not None
         number = self._store(signal)
         self._later[number] = signal
-        self._effects.timers.append((signal.due, number))
-        self._effects.taken.append(source)
+        self._changes.timers.append((signal.due, number))
+        self._changes.taken.append(source)
 
     def _store(self, message: EntityMessage) -> int:
         self._number += 1
-        self._effects.stored[self._number] = message
+        self._changes.stored[self._number] = message
         return self._number
 
     def _leave(self, work: Work) -> None:
         if work.source is not None:
-            self._effects.taken.append(work.source)
+            self._changes.taken.append(work.source)
         if work.number is not None:
-            self._effects.removed.append(work.number)
+            self._changes.removed.append(work.number)
 
     # -- locks
 
@@ -174,28 +199,29 @@ class Gate:
         message: Any = work.message
         self._leave(work)
         self.holder = message.holder
-        self._effects.lock_changed = True
-        self._effects.sends.append(_asked_next(message))
+        self._changes.lock_changed = True
+        self._changes.sends.append(_asked_next(message))
 
     def _unlock(self, work: Work) -> None:
         message: Any = work.message
         if self.holder == message.holder:
             self.holder = None
-            self._effects.lock_changed = True
+            self._changes.lock_changed = True
             self._kept.append(work.source)
         else:
-            self._effects.taken.append(work.source)
+            self._changes.taken.append(work.source)
             if self._drop_request(message.holder):
                 return  # it never went further than here
         if message.rest:
             first, *rest = message.rest
-            self._effects.sends.append(UnlockEntities(first, tuple(rest), message.holder))
+            self._changes.sends.append(UnlockEntities(first, tuple(rest), message.holder))
 
     def _drop_request(self, holder: Parent) -> bool:
-        for number, message in self._waiting:
+        waiting = self._waiting or deque()
+        for number, message in waiting:
             if isinstance(message, LockEntities) and message.holder == holder:
-                self._waiting.remove((number, message))
-                self._effects.removed.append(number)
+                waiting.remove((number, message))
+                self._changes.removed.append(number)
                 return True
         return False
 

@@ -178,6 +178,17 @@ def test_a_class_that_needs_arguments_is_refused() -> None:
         ds.App().entity(Needs)
 
 
+def test_a_field_of_no_dataclass_is_refused() -> None:
+    class Forgot:
+        items: dict[str, int] = field(default_factory=dict)
+
+        def get(self) -> int:
+            return len(self.items)
+
+    with pytest.raises(OrchestratorError, match="but is no dataclass: decorate it with @dataclass"):
+        ds.App().entity(Forgot)
+
+
 def test_a_class_without_operations_is_refused() -> None:
     class Empty:
         value = 0

@@ -138,6 +138,15 @@ def test_a_second_request_of_the_holder_is_void() -> None:
     assert gate.take_effects() == Effects(taken=[1])
 
 
+def test_the_queue_can_be_left_for_later() -> None:
+    gate = Gate(None, [(3, call("a"))])
+    gate.arrive(call("b"), 1)
+    assert gate.first == (3, call("a"))
+    assert gate.next(0, queued=False) is None
+    assert run(gate) == ["a", "b"]
+    assert gate.first is None
+
+
 def test_a_signal_for_later_waits_for_its_time() -> None:
     gate = Gate()
     gate.arrive(call("later", due=500), 1)
