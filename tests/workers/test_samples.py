@@ -12,11 +12,23 @@ import durastream as ds
 from durastream.cli import target
 from tests.support import eventually
 from tests.workers.conftest import Running
-from workers import approval, fan_out, monitor, order_saga, pipeline, quickstart
+from workers import (
+    approval,
+    bank,
+    counters,
+    devices,
+    fan_out,
+    monitor,
+    order_saga,
+    pipeline,
+    quickstart,
+    semaphore,
+)
 
 pytestmark = pytest.mark.anyio
 
 SAMPLES = sorted(Path(quickstart.__file__).parent.glob("[!_]*.py"))
+OPERATIONS_OF_TALLY = ("add", "get", "reset", "delete")  # a function entity cannot be asked for them
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
@@ -26,6 +38,14 @@ def test_docstring_names_commands_that_fit(path: Path) -> None:
     started = re.findall(r"durastream start (\w+)", text)
     assert started
     assert set(started) <= set(app.orchestrator_names())
+    for name, operation in re.findall(
+        r"(?:entity signal|op signal entity) (\w+) (?:key )?\S+ (?:operation )?(\w+)", text
+    ):
+        definition = app.find_entity(name)
+        assert definition is not None
+        assert operation in ([*definition.operations(), "delete"] if definition.operations() else OPERATIONS_OF_TALLY)
+    for name in re.findall(r"entity (?:show|list) (\w+)", text):
+        assert app.find_entity(name) is not None
 
 
 async def test_quickstart(running: Running) -> None:
@@ -106,6 +126,7 @@ async def test_pipeline_stages_are_instances_of_their_own(running: Running) -> N
 
 
 async def test_every_sample_is_tested() -> None:
-    modules = (approval, fan_out, monitor, order_saga, pipeline, quickstart)
+    here = (approval, fan_out, monitor, order_saga, pipeline, quickstart)
+    modules = (*here, bank, counters, devices, semaphore)  # in test_entities.py
     assert {path.stem for path in SAMPLES} == {module.__name__.rpartition(".")[2] for module in modules}
     assert all(isinstance(module.app, ds.App) for module in modules)
