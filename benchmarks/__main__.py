@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from benchmarks import engine, floor, scale
+from benchmarks import engine, entities, entity_floor, floor, scale
 from benchmarks.harness import Bench, Figure, Measurement, alone, bench, figures, table
 
 BENCHMARKS: dict[str, Callable[[Bench], Sequence[Measurement | Figure]]] = {
@@ -20,6 +20,12 @@ BENCHMARKS: dict[str, Callable[[Bench], Sequence[Measurement | Figure]]] = {
     "long-sequence": scale.long_sequence,
     "fan-out": scale.wide_fan_out,
     "waiting": scale.waiting,
+    "entity-floor": entity_floor.signals,
+    "entity-hot": entities.hot,
+    "entity-many": entities.many,
+    "entity-call": entities.call,
+    "transfers": entities.transfers,
+    "entity-memory": entities.memory,
 }
 """Each gets a fresh server. A function's docstring says what it measures."""
 

@@ -114,7 +114,7 @@ KEYS: Final = [Keys(partition) for partition in range(PARTITIONS)]
 
 
 class Scripts:
-    """The scripts of this file, on one connection. Calls that are not awaited are kept to a bounded number."""
+    """Scripts by their text, on one connection. Calls that are not awaited are kept to a bounded number."""
 
     def __init__(self, connection: Connection, shas: dict[str, bytes]) -> None:
         self._connection = connection
@@ -122,9 +122,8 @@ class Scripts:
         self._sent: deque[asyncio.Future[Any]] = deque()
 
     @classmethod
-    async def open(cls, url: str, name: str) -> Scripts:
+    async def open(cls, url: str, name: str, *texts: str) -> Scripts:
         connection = await Connection.open(Endpoint.parse(url), client_name=name)
-        texts = (START, COMMIT, COMPLETE)
         return cls(connection, {text: await connection.call("SCRIPT", "LOAD", text) for text in texts})
 
     def call(self, text: str, keys: list[str], args: list[Any]) -> asyncio.Future[Any]:
@@ -159,7 +158,7 @@ class Worker:
         self._revisions: dict[str, int] = {}  # of live instances
 
     async def run(self) -> None:
-        self._scripts = await Scripts.open(self._url, "floor")
+        self._scripts = await Scripts.open(self._url, "floor", COMMIT, COMPLETE)
         inboxes = await Connection.open(Endpoint.parse(self._url), client_name="floor-inboxes")
         activities = await Connection.open(Endpoint.parse(self._url), client_name="floor-activities")
         for keys in KEYS:
@@ -223,7 +222,7 @@ def _outcome(blob: bytes) -> bytes:
 
 async def client(url: str, count: int) -> None:
     """Start `count` orchestrations in bulk and hear of the end of each."""
-    scripts = await Scripts.open(url, "floor-client")
+    scripts = await Scripts.open(url, "floor-client", START)
     shares: list[list[str]] = [[] for _ in KEYS]
     for number in range(count):
         instance_id = f"order-{number}"

@@ -148,6 +148,13 @@ class Bench:
         client.stop()
         return Measurement(name, unit, told["count"], told["seconds"], used, base)
 
+    def ask(self, module: str, mode: str, scale: int) -> dict[str, float]:
+        """What `python -m MODULE MODE URL SCALE` has found out and `tell`s."""
+        client = self.python("-m", module, mode, self.url, str(scale))
+        told: dict[str, float] = json.loads(client.line())
+        client.stop()
+        return told
+
     def _cpu(self, client: int, workers: Sequence[int]) -> Cpu:
         with self.redis() as connected:
             info = connected.info("cpu")
@@ -179,6 +186,15 @@ def process_cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def process_memory_bytes(pid: int) -> float:
+    """What a running process has in memory now; NaN where there is no /proc, or it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")
+    except FileNotFoundError:
+        return float("nan")
+    return int(fields[1].split()[0]) * 1_024 if len(fields) > 1 else float("nan")
+
+
 # ---------------------------------------------------------------- in the client's process
 
 
@@ -192,6 +208,12 @@ def begin() -> float:
 def end(began: float, count: int) -> None:
     """`count` items are done. Waits until the harness has read the CPU times."""
     print(json.dumps({"count": count, "seconds": time.perf_counter() - began}), flush=True)
+    sys.stdin.read()
+
+
+def tell(found: dict[str, float]) -> None:
+    """The answer to `Bench.ask`. Waits until it has been read."""
+    print(json.dumps(found), flush=True)
     sys.stdin.read()
 
 

@@ -6,18 +6,16 @@ python -m benchmarks.scale latency|steps|fan_out|waiting URL SCALE
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import durastream as ds
 from benchmarks.app import fan_out, five, one, steps, wait
 from benchmarks.engine import run_bulk, start_worker
 from benchmarks.floor import run
-from benchmarks.harness import Bench, Figure, process_cpu_s
+from benchmarks.harness import Bench, Figure, process_cpu_s, process_memory_bytes, tell
 from durastream.core.events import TaskCompleted
 
 Found = list[Figure]
@@ -56,12 +54,13 @@ def waiting(bench: Bench) -> Found:
     worker = start_worker(bench)
     count = bench.count(100_000)
     with bench.redis() as server:
-        rss = _rss(worker.pid)
-        told = _talk(bench, "waiting", count)
+        memory = process_memory_bytes(worker.pid)
+        told = bench.ask("benchmarks.scale", "waiting", count)
+        memory = (process_memory_bytes(worker.pid) - memory) / 2**20
         figures = [
             Figure(f"throughput with {count:,} waiting, against none", told["ratio"], "", "at least 0.9"),
             Figure("server memory of a waiting instance", told["dataset"] / count, "bytes"),
-            Figure("worker memory with all of them", (_rss(worker.pid) - rss) / 2**20, "MiB", "bounded: 64,000 kept"),
+            Figure("worker memory with all of them", memory, "MiB", "bounded: 64,000 kept"),
         ]
         cpu, commands = process_cpu_s(worker.pid), _commands(server)
         time.sleep(_IDLE_S)
@@ -74,19 +73,7 @@ def waiting(bench: Bench) -> Found:
 
 def _ask(bench: Bench, mode: str, scale: int) -> dict[str, float]:
     start_worker(bench)
-    return _talk(bench, mode, bench.count(scale))
-
-
-def _talk(bench: Bench, mode: str, scale: int) -> dict[str, float]:
-    client = bench.python("-m", "benchmarks.scale", mode, bench.url, str(scale))
-    told: dict[str, float] = json.loads(client.line())
-    client.stop()
-    return told
-
-
-def _rss(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")
-    return int(fields[1].split()[0]) * 1_024 if len(fields) > 1 else float("nan")
+    return bench.ask("benchmarks.scale", mode, bench.count(scale))
 
 
 def _commands(server: Any) -> int:
@@ -171,8 +158,8 @@ MODES: Final[dict[str, Callable[[ds.Client, int], Coroutine[Any, Any, dict[str, 
 
 async def drive(mode: str, url: str, scale: int) -> None:
     async with ds.Client(url) as client:
-        print(json.dumps(await MODES[mode](client, scale)), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        found = await MODES[mode](client, scale)
+        await asyncio.to_thread(tell, found)
 
 
 def main(argv: Sequence[str]) -> None:

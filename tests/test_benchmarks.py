@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.harness import Cpu, Measurement, process_cpu_s, table
+from benchmarks import entities
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.harness import Cpu, Measurement, process_cpu_s, process_memory_bytes, table
+from durastream.core.ids import partition_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,22 +39,45 @@ def test_cpu_time_of_a_process_grows() -> None:
     assert before != before or process_cpu_s(os.getpid()) > before  # NaN where there is no /proc
 
 
+def test_memory_of_a_process() -> None:
+    held = process_memory_bytes(os.getpid())
+    assert held != held or held > 2**20  # NaN where there is no /proc
+
+
+def test_every_benchmark_says_what_it_measures() -> None:
+    assert [name for name, function in BENCHMARKS.items() if not function.__doc__] == []
+
+
+def test_calls_go_to_other_partitions() -> None:
+    keys = entities._elsewhere("calls-1", 16)
+    assert len(set(keys)) == entities.CALLS
+    homes = {partition_of(f"@Counter@{key}", 16) for key in keys}
+    assert homes == set(range(16)) - {partition_of("calls-1", 16)}
+
+
+def quickly(*names: str) -> str:
+    """What these benchmarks print, with a tenth of the work."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.real_server
 def test_floor_and_engine_run() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "--quick",
-        "floor",
-        "bulk",
-        "floor-sequence",
-        "sequence",
-        "long-sequence",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "4,000 orchestrations" in done.stdout
-    assert "5,000 activities" in done.stdout
-    assert "against the first" in done.stdout
+    printed = quickly("floor", "bulk", "floor-sequence", "sequence", "long-sequence")
+    assert "4,000 orchestrations" in printed
+    assert "5,000 activities" in printed
+    assert "against the first" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.real_server
+def test_entities_run() -> None:
+    """They check by themselves that nothing was lost or done twice."""
+    printed = quickly("entity-floor", "entity-hot", "entity-many", "entity-call", "transfers", "entity-memory")
+    assert printed.count("20,000 signals") == 4
+    assert "1,000 transfers" in printed
+    for goal in ("at least 30,000", "at least 15,000", "at most 1.5", "at least 1,000", "bytes"):
+        assert goal in printed
