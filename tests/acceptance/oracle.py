@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -11,6 +12,12 @@ import redis
 
 import durastream as ds
 from durastream.core.events import (
+    EntityLockGranted,
+    EntityLockRequested,
+    EntityOperationCalled,
+    EntityOperationCompleted,
+    EntityOperationFailed,
+    EntityUnlockSent,
     SubOrchestrationCompleted,
     SubOrchestrationCreated,
     SubOrchestrationFailed,
@@ -26,15 +33,22 @@ R = TypeVar("R")
 
 _ANSWERS: dict[type, tuple[type, ...]] = {
     TaskScheduled: (TaskCompleted, TaskFailed),
+    EntityOperationCalled: (EntityOperationCompleted, EntityOperationFailed),
+    EntityLockRequested: (EntityLockGranted,),
     SubOrchestrationCreated: (SubOrchestrationCompleted, SubOrchestrationFailed),
     TimerCreated: (TimerFired,),
 }
+_WAITING = re.compile(rb"}:(locks$|stalled$|q:@)")
 _AT_ONCE = 100  # histories read in parallel
 
 
 def check_history(events: list[Any]) -> list[str]:
     """Findings in one history of an orchestration that awaited all it began (S1, S4)."""
-    answers = Counter(task for event in events if (task := getattr(event, "task", None)) is not None)
+    answers = Counter(
+        task
+        for event in events
+        if (task := getattr(event, "task", None)) is not None and not isinstance(event, EntityUnlockSent)
+    )
     found = []
     for number, event in enumerate(events):
         kinds = _ANSWERS.get(type(event))
@@ -80,7 +94,8 @@ async def finish(client: ds.Client, url: str, handles: Sequence[ds.Handle[R]], t
 
 
 def leftovers(url: str, hub: str = "default") -> dict[str, int]:
-    """Entries in any stream of the hub, claims, and timers but for ends of retention; empty when all is quiet (L11)."""
+    """Entries in any stream of the hub, claims, timers but for ends of retention, locks of entities and what waits for
+    them; empty when all is quiet (L11)."""
     left: dict[str, int] = {}
     with redis.Redis.from_url(url, protocol=2) as connection:
         for key in connection.scan_iter(match=f"ds:{{{hub}*", count=1_000):
@@ -91,6 +106,8 @@ def leftovers(url: str, hub: str = "default") -> dict[str, int]:
                 count += sum(group["pending"] for group in connection.xinfo_groups(key))
             elif key.endswith(b":timers"):
                 count = sum(1 for member in connection.zscan_iter(key) if not member[0].startswith(b"X"))
+            elif kind == b"hash" and _WAITING.search(key):
+                count = connection.hlen(key)
             if count:
                 left[key.decode()] = count
     return left
@@ -110,7 +127,10 @@ async def quiet(url: str, deadline_s: float = 20) -> None:
 def _content(url: str, key: str) -> list[Any]:
     """What stands in a stream or timer set, the first of it."""
     with redis.Redis.from_url(url, protocol=2) as connection:
-        if connection.type(key) != b"stream":
+        kind = connection.type(key)
+        if kind == b"hash":
+            return list(connection.hgetall(key).items())[:20]
+        if kind != b"stream":
             return list(connection.zrange(key, 0, 20, withscores=True))
         pending = [connection.xpending_range(key, one["name"], "-", "+", 20) for one in connection.xinfo_groups(key)]
         return [*connection.xrange(key, count=20), *pending]

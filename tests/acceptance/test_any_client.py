@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,17 @@ async def approve(ctx: ds.OrchestrationContext, value: Any) -> list[Any]:
 @app.orchestrator
 async def fails(ctx: ds.OrchestrationContext) -> None:
     raise ValueError("no")
+
+
+@app.entity
+class Seen:
+    """Keeps what it is told, in the order it is told."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def note(self, value: Any) -> None:
+        self.values.append(value)
 
 
 @pytest.fixture
@@ -107,6 +119,42 @@ async def test_events_suspend_and_resume_in_order(client: ds.Client, server: Any
     assert (await answer(server, "my:answers"))["output"] == [1, True]
 
 
+async def values(client: ds.Client, key: str) -> list[Any]:
+    state = await client.read_entity(ds.EntityId("Seen", key), Seen)
+    return [] if state is None else state.values
+
+
+@pytest.mark.parametrize("key", ["a", "{x}:*?", "@b@c d", "日本語"])
+async def test_signals_are_applied_once_and_in_order(client: ds.Client, server: Any, key: str) -> None:
+    for n in range(50):
+        add(server, op="signal", entity="Seen", key=key, operation="note", input=str(n))
+
+    async def all_there() -> bool:
+        return len(await values(client, key)) >= 50
+
+    await until(all_there)
+    assert await values(client, key) == list(range(50))
+    assert [one.id.key async for one in client.list_entities("Seen")] == [key]
+    await eventually(lambda: server.xlen(IN) == 0)
+
+
+async def test_a_signal_for_later_is_applied_then(client: ds.Client, server: Any) -> None:
+    seconds, micros = server.time()
+    due = seconds * 1_000 + micros // 1_000 + 700
+    add(server, op="signal", entity="Seen", key="later", operation="note", input="2", at=str(due))
+    add(server, op="signal", entity="Seen", key="later", operation="note", input="1")
+    add(server, op="signal", entity="Seen", key="later", operation="note", input="3", at="2131-05-01T12:00:00Z")
+
+    async def both() -> bool:
+        return len(await values(client, "later")) >= 2
+
+    await until(both)
+    assert time.time() * 1_000 >= due - 50  # the server is on this host
+    assert await values(client, "later") == [1, 2]
+    (waiting,) = await client.entity_queue(ds.EntityId("Seen", "later"))
+    assert (waiting.kind, waiting.input, waiting.due and waiting.due.year) == ("signal", 3, 2131)
+
+
 BAD = {
     "unknown op": {"op": "stop", "id": "x"},
     "missing": {"op": "start", "id": "x"},
@@ -116,6 +164,9 @@ BAD = {
     "large": {"op": "start", "name": "echo", "input": '"' + "x" * 1_100_000 + '"'},
     "finite": {"op": "start", "name": "echo", "input": "NaN"},
     "control": {"op": "start", "name": "echo", "id": "a\nb"},
+    "entity": {"op": "signal", "entity": "Se@en", "key": "a", "operation": "note"},
+    "key": {"op": "signal", "entity": "Seen", "operation": "note"},
+    "offset": {"op": "signal", "entity": "Seen", "key": "a", "operation": "note", "at": "2031-05-01T12:00:00"},
     "reply": {"op": "start", "name": "echo", "id": "r", "reply": "ds:{default}:in"},
 }
 
@@ -131,6 +182,7 @@ async def test_bad_entries_become_dead_letters(client: ds.Client, server: Any, f
         told = await answer(server, "bad:answers")
         assert told["status"] == "Rejected" and told["error"] == letter["reason"]
     assert [one.id async for one in client.list()] == ["next"]
+    assert [one.id async for one in client.list_entities()] == []
 
 
 async def test_a_taken_id_is_refused(client: ds.Client, server: Any) -> None:
@@ -153,3 +205,8 @@ async def test_from_node(client: ds.Client, server: Any, server_url: str, tmp_pa
     assert node.stdout is not None
     told = json.loads(node.stdout.read())
     assert (node.returncode, told["status"], told["output"]) == (0, "Completed", [{"n": 1}, "by node"])
+
+    async def signalled() -> bool:
+        return await values(client, "from-node") == [{"by": "node"}]
+
+    await until(signalled)

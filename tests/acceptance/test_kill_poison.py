@@ -40,9 +40,9 @@ def one_server_url(request: pytest.FixtureRequest, servers: Servers) -> str:
 
 
 @asynccontextmanager
-async def supervised(url: str, count: int) -> AsyncIterator[list[WorkerProcess]]:
+async def supervised(url: str, count: int, target: str = TARGET) -> AsyncIterator[list[WorkerProcess]]:
     """Workers that are started again when they have ended, as a process manager would."""
-    with fleet(url, TARGET, count, lease_s=0.5) as workers:
+    with fleet(url, target, count, lease_s=0.5) as workers:
         watch = asyncio.create_task(_start_again(workers))
         try:
             yield workers
