@@ -294,6 +294,10 @@ class SyncClient:
         """See `client.Client.partitions`."""
         return self._call(self._client.partitions)
 
+    def awaited_events(self, instance_id: str, *, timeout: float = 1.0) -> list[str] | None:
+        """See `client.Client.awaited_events`."""
+        return self._call(self._client.awaited_events, instance_id, timeout=timeout)
+
     def loads(self) -> Loads:
         """See `client.Client.loads`."""
         return self._call(self._client.loads)

@@ -89,6 +89,7 @@ MESSAGE_CODES: Final[dict[int, type[Any]]] = {
     14: m.EntityOperation,
     15: m.LockEntities,
     16: m.UnlockEntities,
+    17: m.Describe,
 }
 
 ACTIVITY_CODES: Final[dict[int, type[Any]]] = {1: ActivityItem}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from durastream.client.asking import Asking
 from durastream.client.controls import Controls
 from durastream.client.entities import Entities
 from durastream.client.looking import Looking
 from durastream.client.starting import Starting
 
 
-class Client(Starting, Controls, Looking, Entities):
+class Client(Starting, Controls, Looking, Entities, Asking):
     """A connection to one hub, to be used inside `async with`, by any number of tasks of one event loop.
 
     What a call acknowledges by returning is stored, and is not lost or doubled by any failure of this process, of

@@ -15,8 +15,6 @@ from durastream.core.ids import check_instance_id
 from durastream.core.status import Status
 from durastream.errors import PayloadError, StoreError, StoreUnavailable, WireError
 from durastream.store.protocol import (
-    IndexEntry,
-    IndexPage,
     LeaseInfo,
     Page,
     PartitionLoad,
@@ -31,6 +29,7 @@ log = logging.getLogger("durastream.client")
 _PAGE = 100  # records of one page: each carries its payloads
 _HISTORY_PAGE = 200
 _SCAN = 20_000  # entries of the index gone through by one call
+_FOUND_MAX = 20_000  # ids held while the index is gone through
 
 HISTORY_PAGE_MAX = 1_000
 
@@ -123,26 +122,25 @@ class Looking(Base):
         limit: int | None = None,
         payloads: bool = True,
     ) -> AsyncIterator[InstanceStatus]:
-        """Instances whose id begins with `prefix`, each once, in no order; at most `limit`. `payloads`: as for `list`.
+        """Instances whose id begins with `prefix`, newest first; at most `limit`. `payloads`: as for `list`.
 
-        Goes through the index in small steps, without reading what it does not show: a million ids take a fraction of a
-        second, where `list(prefix=…)` would read a million records. One that changes its status meanwhile may be missed.
+        Goes through the index in small steps and reads what it has found: of a million ids a few are found in a fraction of
+        a second, where `list(prefix=…)` would read a million records. One that changes its status meanwhile may be missed.
 
             async for status in client.find("order-2031-05-", limit=100): ...
         """
-        session, selection, seen = self._session, Selection({"status": status}), set[str]()
-        cursor: str | None = None
-        while limit is None or len(seen) < limit:
-            page = await _index(session, prefix, selection.statuses, cursor)
-            fresh = [entry for entry in page.entries if entry.instance_id not in seen]
-            async for one in _statuses(session, fresh, payloads):
-                if one.id not in seen and one.runtime_status in selection.statuses:
-                    seen.add(one.id)
-                    yield one
-                    if len(seen) == limit:
-                        return
-            cursor = page.cursor
-            if cursor is None:
+        session, selection, left = self._session, Selection({"status": status}), limit
+        if left is not None and left <= 0:
+            return
+        entries = await _begin_with(session, prefix, selection.statuses)
+        if entries is None:  # so many that reading page by page soon finds enough
+            found = self.list(limit=limit, payloads=payloads, status=status, prefix=prefix)
+        else:
+            found = _statuses(session, selection, entries, payloads)
+        async for one in found:
+            yield one
+            left = left and left - 1
+            if left == 0:
                 return
 
     async def list(
@@ -153,7 +151,7 @@ class Looking(Base):
         payloads: without them `input` and `output` are None, and are not fetched either: each may be a MiB. An instance
         whose record was spoilt by hand is left out, with a word in the log.
 
-        async for status in client.list(status="Failed", name="place_order", limit=100): ...
+            async for status in client.list(status="Failed", name="place_order", limit=100): ...
         """
         session, selection, left = self._session, Selection(filters), limit
         cursor: str | None = None
@@ -173,19 +171,27 @@ async def _events(session: Session, instance_id: str, first: int, count: int = _
     return await session.read(f"history of {instance_id!r}", lambda: session.store.history(instance_id, first, count))
 
 
-async def _index(session: Session, prefix: str, statuses: Sequence[Status], cursor: str | None) -> IndexPage:
-    return await session.read(
-        "find", lambda: session.store.scan_ids(prefix, statuses=statuses, cursor=cursor, budget=_SCAN)
-    )
+async def _begin_with(session: Session, prefix: str, statuses: Sequence[Status]) -> list[str] | None:
+    """Ids, newest first; None for more than can be held."""
+    found: dict[str, int] = {}
+    cursor: str | None = None
+    while len(found) <= _FOUND_MAX:
+        scan = partial(session.store.scan_ids, prefix, statuses=statuses, cursor=cursor, budget=_SCAN)
+        page = await session.read("find", scan)
+        found.update((entry.instance_id, entry.created_at) for entry in page.entries)
+        cursor = page.cursor
+        if cursor is None:
+            return sorted(found, key=lambda one: (found[one], one.encode()), reverse=True)
+    return None
 
 
-async def _statuses(session: Session, entries: Sequence[IndexEntry], payloads: bool) -> AsyncIterator[InstanceStatus]:
-    everything = Selection({})
-    for first in range(0, len(entries), _PAGE):
-        ids = [entry.instance_id for entry in entries[first : first + _PAGE]]
-        for record in await _records(session, ids, payloads):
-            status = None if record is None else _shown(session, everything, record)
-            if status is not None:
+async def _statuses(
+    session: Session, selection: Selection, ids: Sequence[str], payloads: bool
+) -> AsyncIterator[InstanceStatus]:
+    for first in range(0, len(ids), _PAGE):
+        for record in await _records(session, ids[first : first + _PAGE], payloads):
+            status = None if record is None else _shown(session, selection, record)
+            if status is not None and status.runtime_status in selection.statuses:
                 yield status
 
 

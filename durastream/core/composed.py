@@ -94,6 +94,9 @@ class TimedWait(Watcher[T]):
         event._watch(self)
         timer._watch(self)
 
+    def _pending(self) -> Iterable[Task[Any]]:
+        return (self._event, self._timer)
+
     def _on_settled(self, task: Task[Any]) -> None:
         if self._state != PENDING:
             return

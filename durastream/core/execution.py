@@ -20,7 +20,7 @@ from durastream.core.leaves import TimerTask
 from durastream.core.recording import record
 from durastream.core.replaying import Replay, first_unlived
 from durastream.core.turn import MAX_DECISIONS, Turn
-from durastream.core.words import awaited
+from durastream.core.words import awaited, awaited_events
 
 
 class Orchestration:
@@ -103,6 +103,10 @@ class Orchestration:
     def waiting_on(self) -> list[str]:
         """What the code waits for, in words. Empty when it has ended or not begun."""
         return awaited(self.code.blocked)
+
+    def awaited_events(self) -> list[str]:
+        """Names of the external events that the code waits for."""
+        return awaited_events(self.code.blocked)
 
     def close(self) -> None:
         """Forget it."""

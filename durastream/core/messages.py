@@ -100,6 +100,13 @@ class Purge(NamedTuple):
     ack: str | None
 
 
+class Describe(NamedTuple):
+    """Tell `ack` which external events the code waits for: no history says so. Changes nothing."""
+
+    instance_id: str
+    ack: str | None
+
+
 class EntityResult(NamedTuple):
     """Outcome of an entity operation that an orchestration called: `result` when `failure` is None."""
 
@@ -167,6 +174,7 @@ Message: TypeAlias = (
     | Rewind
     | Restart
     | Purge
+    | Describe
     | EntityResult
     | LockGranted
     | EntityMessage

@@ -65,6 +65,10 @@ class Execution(Protocol):
         """What the user code waits for, in words: `activity charge (event 1)`, `event approved`, `timer 2026-…`."""
         ...
 
+    def awaited_events(self) -> list[str]:
+        """Names of the external events that the user code waits for."""
+        ...
+
     def close(self) -> None:
         """Forget it. User code gets no chance to act: its `finally` blocks can decide nothing."""
         ...

@@ -9,6 +9,7 @@ from typing import Any, Final
 from durastream.core import events as e
 from durastream.core.agenda import ContinuedAsNew
 from durastream.core.durations import moment_text
+from durastream.core.leaves import EventTask
 from durastream.core.sections import listed
 from durastream.core.tasks import Task
 
@@ -66,3 +67,10 @@ def awaited(task: Task[Any] | None) -> list[str]:
     words = [leaf._title() for leaf in islice(leaves, _LISTED_MAX)]
     more = sum(1 for _ in leaves)
     return [*words, f"and {more} more"] if more else words
+
+
+def awaited_events(task: Task[Any] | None) -> list[str]:
+    """Names of the external events a task waits for, each once, at most 20."""
+    leaves: Iterable[Task[Any]] = () if task is None else task._pending()
+    names = dict.fromkeys(leaf._name for leaf in leaves if isinstance(leaf, EventTask))
+    return list(islice(names, _LISTED_MAX))

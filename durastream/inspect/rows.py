@@ -75,11 +75,11 @@ def _scheduled(event: ev.TaskScheduled) -> Words:
     return Words(event.name + retry, payload_text(event.input))
 
 
-def _succeeded(event: ev.TaskCompleted | ev.SubOrchestrationCompleted) -> Words:
+def _succeeded(event: ev.TaskCompleted | ev.SubOrchestrationCompleted | ev.EntityOperationCompleted) -> Words:
     return Words("", payload_text(event.result), event.task)
 
 
-def _failed(event: ev.TaskFailed | ev.SubOrchestrationFailed) -> Words:
+def _failed(event: ev.TaskFailed | ev.SubOrchestrationFailed | ev.EntityOperationFailed) -> Words:
     return Words("", failure_line(event.failure), event.task)
 
 
@@ -93,6 +93,20 @@ def _sent(event: ev.EventSent) -> Words:
 
 def _child(event: ev.SubOrchestrationCreated) -> Words:
     return Words(f"{event.name} as {event.instance_id}", payload_text(event.input))
+
+
+def _operation(event: ev.EntityOperationCalled) -> Words:
+    return Words(f"{event.operation} → {event.entity}", payload_text(event.input))
+
+
+def _signal(event: ev.EntityOperationSignaled) -> Words:
+    due = "" if event.due is None else f" at {moment_words(event.due)}"
+    return Words(f"{event.operation} → {event.entity}{due}", payload_text(event.input))
+
+
+def moment_words(ms: int) -> str:
+    """`2031-05-01 12:00:00Z`."""
+    return f"{when(ms):%Y-%m-%d %H:%M:%S}Z"
 
 
 def _reason(event: ev.ExecutionSuspended | ev.ExecutionResumed | ev.ExecutionTerminated) -> Words:
@@ -109,13 +123,20 @@ _WORDS: dict[type, Callable[[Any], Words]] = {
     ev.TaskScheduled: _scheduled,
     ev.TaskCompleted: _succeeded,
     ev.TaskFailed: _failed,
-    ev.TimerCreated: lambda event: Words(f"due {when(event.due):%Y-%m-%d %H:%M:%S}Z"),
+    ev.TimerCreated: lambda event: Words(f"due {moment_words(event.due)}"),
     ev.TimerFired: lambda event: Words(answers=event.task),
     ev.SubOrchestrationCreated: _child,
     ev.SubOrchestrationCompleted: _succeeded,
     ev.SubOrchestrationFailed: _failed,
     ev.EventRaised: _named,
     ev.EventSent: _sent,
+    ev.EntityOperationCalled: _operation,
+    ev.EntityOperationCompleted: _succeeded,
+    ev.EntityOperationFailed: _failed,
+    ev.EntityOperationSignaled: _signal,
+    ev.EntityLockRequested: lambda event: Words(", ".join(event.entities)),
+    ev.EntityLockGranted: lambda event: Words(answers=event.task),
+    ev.EntityUnlockSent: lambda event: Words(answers=event.task),
     ev.ExecutionSuspended: _reason,
     ev.ExecutionResumed: _reason,
     ev.ExecutionTerminated: _reason,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from durastream.app import App
 from durastream.store.protocol import WorkerInfo
+from durastream.worker.clock import ServerClock
 from durastream.worker.sharing import entity_known_as, known_as, told
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ _SHOWN = 5  # running activities named in a heartbeat
 class About:
     """The parts that stay the same are put together once."""
 
-    def __init__(self, app: App, options: Options) -> None:
+    def __init__(self, app: App, options: Options, clock: ServerClock) -> None:
+        self._clock = clock
         versions = app.orchestrator_versions()
         self._runs = {known_as(name, version) for name, version in versions} | {name for name, _ in versions}
         self._runs.update(entity_known_as(name) for name in app.entity_names())
@@ -37,6 +39,7 @@ class About:
             "entities": app.entity_names(),
             "queues": list(options.queues),
             "concurrency": options.concurrency,
+            "lease_ms": int(options.lease_s * 1_000),
         }
 
     def describe(
@@ -49,6 +52,7 @@ class About:
         }
         return {
             **self._fixed,
+            "skew_ms": self._clock.skew_ms,
             "owned": sorted(owned),
             "busy": len(activities.running),
             "activities_done": activities.done,

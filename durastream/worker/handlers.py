@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from durastream.core.events import (
     EntityLockGranted,
     EntityOperationCompleted,
@@ -28,6 +30,7 @@ from durastream.core.events import (
 from durastream.core.messages import (
     ChildResult,
     Continue,
+    Describe,
     EntityResult,
     LockGranted,
     Purge,
@@ -168,6 +171,12 @@ def rewind(partition: Partition, live: Live, message: Rewind) -> Answer:
     return rewinding.rewind(partition, live, message)
 
 
+def describe(partition: Partition, live: Live, message: Describe) -> Answer:
+    events = [] if live.execution is None else live.execution.awaited_events()
+    partition.recorder.acknowledge(message.ack, live.exists, orjson.dumps(events).decode())
+    return None
+
+
 def _held_or_dropped(partition: Partition, live: Live) -> Answer:
     """Not started yet: it waits. Ended, gone, or meant for an earlier execution: too late."""
     if live.execution is None and live.exists and not live.ended:
@@ -194,10 +203,11 @@ HANDLERS: dict[type, Callable[[Partition, Live, Any], Answer]] = {
     Rewind: rewind,
     Restart: administration.restart,
     Purge: administration.purge,
+    Describe: describe,
     TimerDue: timer_due,
     ScheduledStart: scheduled_start,
     Expiry: administration.expire,
 }
 
-ALWAYS: frozenset[type] = frozenset((Start, ScheduledStart, Resume, Terminate, Rewind, Restart, Purge, Expiry))
+ALWAYS: frozenset[type] = frozenset((Start, ScheduledStart, Resume, Terminate, Rewind, Restart, Purge, Describe, Expiry))
 """Kinds that get through to an instance that is parked or has not started yet."""

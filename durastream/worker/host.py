@@ -96,7 +96,7 @@ class Host:
             runner=Runner(self._payloads, options.concurrency),
             deliveries_max=options.deliveries_max,
         )
-        self._about = about.About(app, options)
+        self._about = about.About(app, options, self.clock)
         self._fetcher = Fetcher(store, self.owned)
         self._timers = Timers(store, self.owned, self.clock)
         self._surroundings = Surroundings(

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from durastream import wire
-from durastream.client import Client
+from durastream.client import Client, looking
 from durastream.core import events as ev
 from durastream.core.ids import partition_of
 from durastream.core.status import COMPLETED, RUNNING
@@ -93,12 +93,27 @@ async def test_find_by_prefix(client: Client) -> None:
         f"order-{k}" for k in range(130) if str(k).startswith("1")
     }
     assert [one.id async for one in client.find("*order-12")] != []
-    assert len([one async for one in client.find("", limit=7)]) == 7
+    newest = [one.id async for one in client.list()]
+    assert [one.id async for one in client.find("")] == newest
+    assert [one.id async for one in client.find("", limit=7)] == newest[:7]
     assert [one async for one in client.find("", limit=0)] == []
     assert [one async for one in client.find("order", status=COMPLETED)] == []
     assert len([one async for one in client.find("order", status="Pending")]) == 130
     with pytest.raises(ValueError, match="no runtime status"):
         _ = [one async for one in client.find("order", status="failed")]  # type: ignore[arg-type]
+
+
+async def test_a_prefix_of_very_many_is_found_page_by_page(
+    client: Client, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "_FOUND_MAX", 50)
+    monkeypatch.setattr(looking, "_SCAN", 30)
+    for k in range(120):
+        await client.start("flow", instance_id=f"order-{k}")
+    store.calls.clear()
+    assert len([one async for one in client.find("order-", limit=60)]) == 60
+    assert "page" in store.calls and "records" not in store.calls
+    assert len({one.id async for one in client.find("order-")}) == 120
 
 
 async def test_payloads_are_left_out_where_nobody_wants_them(client: Client) -> None:

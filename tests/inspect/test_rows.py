@@ -43,8 +43,20 @@ def test_later_execution_of_an_eternal_orchestration() -> None:
 
 
 def test_every_kind_of_event_makes_a_row() -> None:
-    blanks = {int: 0, str: "x", bool: False}
+    blanks = {int: 0, str: "x", bool: False, tuple[str, ...]: ("@a@b",)}
     for kind in typing.get_args(ev.Event):
         hints = typing.get_type_hints(kind)
         values = [ev.Failure("T", "m") if hint is ev.Failure else blanks.get(hint) for hint in hints.values()]
         assert only(kind(*values)).kind == kind.__name__
+
+
+def test_entities_are_told_with_their_operations() -> None:
+    called = only(ev.EntityOperationCalled(0, "@Counter@a", "add", b"5"))
+    assert (called.label, called.detail) == ("add → @Counter@a", "5")
+    later = only(ev.EntityOperationSignaled(0, "@Counter@a", "add", None, 86_400_000))
+    assert later.label == "add → @Counter@a at 1970-01-02 00:00:00Z"
+    failed = only(ev.EntityOperationFailed(0, 4, ev.Failure("ValueError", "no")))
+    assert (failed.answers, failed.detail) == (4, "ValueError: no")
+    assert only(ev.EntityOperationCompleted(0, 4, b"7")).detail == "7"
+    assert only(ev.EntityLockRequested(0, ("@A@1", "@A@2"))).label == "@A@1, @A@2"
+    assert only(ev.EntityLockGranted(0, 6)).answers == only(ev.EntityUnlockSent(0, 6)).answers == 6

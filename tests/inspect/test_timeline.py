@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 from durastream.core import events as ev
 from durastream.inspect.rows import when
 from durastream.inspect.timeline import Bar, bars, timeline
@@ -33,6 +35,26 @@ def test_one_span_for_each_thing_scheduled() -> None:
     assert spans[2].ended == when(2_000)
 
 
+def test_calls_of_entities_and_locks_have_spans() -> None:
+    spans = timeline(
+        [
+            ev.EntityLockRequested(0, ("@a@1", "@a@2")),
+            ev.EntityLockGranted(1_000, 0),
+            ev.EntityOperationCalled(1_000, "@a@1", "add", None),
+            ev.EntityOperationCalled(1_000, "@a@2", "add", None),
+            ev.EntityOperationFailed(2_000, 2, ev.Failure("ValueError", "no")),
+            ev.EntityOperationCompleted(2_000, 3, None),
+            ev.EntityOperationSignaled(2_000, "@b@1", "note", None, None),
+            ev.EntityUnlockSent(2_000, 0),
+        ]
+    )
+    assert [(span.kind, span.label, span.outcome, span.detail) for span in spans] == [
+        ("lock", "@a@1, @a@2", "done", ""),
+        ("entity operation", "@a@1 add", "failed", "ValueError: no"),
+        ("entity operation", "@a@2 add", "done", ""),
+    ]
+
+
 def test_outcome_of_nothing_known_is_left_out() -> None:
     assert timeline([ev.TaskCompleted(0, 9, None)]) == []
 
@@ -50,3 +72,60 @@ def test_bar_is_at_least_one_cell_and_inside() -> None:
     spans = timeline([scheduled(0, "a"), ev.TaskCompleted(0, 0, None), scheduled(1_000, "b")])
     assert bars(spans, when(1_000), 10) == [Bar(0, 1), Bar(9, 1)]
     assert bars([], when(0), 10) == []
+
+
+# ---------------------------------------------------------------- what history does not say in one event
+
+
+def test_what_is_open_when_the_execution_ends_is_cancelled() -> None:
+    history = [*HISTORY, ev.ExecutionFailed(3_000, ev.Failure("E", "x"))]
+    spans = timeline(history)
+    assert [(span.outcome, span.ended) for span in spans] == [
+        ("failed", when(1_000)),
+        ("cancelled", when(3_000)),
+        ("done", when(2_000)),
+        ("cancelled", when(3_000)),
+    ]
+
+
+def test_a_timer_that_is_not_set_any_more_was_cancelled() -> None:
+    assert timeline(HISTORY, timers_set={2})[1].outcome == "waiting"
+    cancelled = timeline(HISTORY, timers_set=())[1]
+    assert (cancelled.outcome, cancelled.ended) == ("cancelled", when(0))
+    assert timeline(HISTORY, timers_set=())[3].outcome == "waiting"  # no timer
+
+
+def test_events_that_came_in_are_spans_without_length() -> None:
+    (span,) = timeline([ev.EventRaised(5_000, "approved", b"true")])
+    assert (span.kind, span.label, span.started, span.ended, span.outcome) == (
+        "event",
+        "approved",
+        when(5_000),
+        when(5_000),
+        "done",
+    )
+
+
+def test_locks_know_when_they_were_left() -> None:
+    lock = ev.EntityLockRequested(0, ("@a@1",))
+    (held,) = timeline([lock, ev.EntityLockGranted(1_000, 0)])
+    assert (held.outcome, held.released) == ("done", None)
+    (left,) = timeline([lock, ev.EntityLockGranted(1_000, 0), ev.EntityUnlockSent(2_000, 0)])
+    assert left.released == when(2_000)
+    (given_up,) = timeline([lock, ev.EntityUnlockSent(2_000, 0)])
+    assert (given_up.outcome, given_up.ended) == ("cancelled", when(2_000))
+    (ended,) = timeline([lock, ev.EntityLockGranted(1_000, 0), ev.ExecutionCompleted(3_000, None)])
+    assert (ended.outcome, ended.released) == ("done", when(3_000))
+
+
+def test_a_part_of_a_history_keeps_its_numbers() -> None:
+    spans = timeline(HISTORY[3:], first=3)
+    assert [(span.task, span.outcome) for span in spans] == [(4, "done"), (5, "waiting")]
+
+
+def test_a_long_history_is_quick() -> None:
+    history: list[ev.Event] = [scheduled(k, "a") for k in range(10_000)]
+    history += [ev.TaskCompleted(20_000, k, None) for k in range(10_000)]
+    begun = time.perf_counter()
+    assert sum(span.outcome == "done" for span in timeline(history)) == 10_000
+    assert time.perf_counter() - begun < 2

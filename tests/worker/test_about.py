@@ -9,6 +9,7 @@ from typing import Any
 import durastream as ds
 from durastream.store.protocol import WorkerInfo
 from durastream.worker.about import About, split_queues
+from durastream.worker.clock import ServerClock
 from durastream.worker.host import Options
 from durastream.worker.sharing import entity_known_as, known_as
 
@@ -51,7 +52,7 @@ def app_with(*names: str) -> ds.App:
 
 
 def describe(others: list[list[str]]) -> dict[str, Any]:
-    about = About(app_with("plain", "priced@1", "priced@2"), Options("me"))
+    about = About(app_with("plain", "priced@1", "priced@2"), Options("me"), ServerClock())
     owned: Any = {
         3: FakePartition({known_as("gone", "7"), entity_known_as("Lost")}, {"plain", known_as("priced", "1")}),
         4: FakePartition(set(), {"plain"}),

@@ -14,6 +14,7 @@ from durastream.core.events import Parent
 from durastream.core.messages import (
     ChildResult,
     Continue,
+    Describe,
     Message,
     Purge,
     RaiseEvent,
@@ -25,6 +26,7 @@ from durastream.core.messages import (
     Terminate,
 )
 from durastream.errors import Fenced, Refused, StoreUnavailable
+from durastream.notices import Ack, unpack_notices
 from durastream.store.protocol import Commit, NewInstance
 from durastream.worker import backoff, committer
 from tests.worker.rigs import Rig, memory_server, until
@@ -325,3 +327,11 @@ async def test_terminate_of_another_instance_under_the_childs_id_does_nothing() 
     await rig.start("waits", "w")
     await rig.send(Terminate("w", "my child", True, Parent("p", "x.0", 3)))
     assert await rig.status("w") == "Running"
+
+
+async def test_it_says_what_events_the_code_waits_for() -> None:
+    rig = await Rig.own(sample_app(), memory_server())
+    await rig.start("waits", "a")
+    await rig.send(Describe("a", "chan 77"), Describe("nobody", "chan 78"))
+    notices = [next(iter(unpack_notices(blob))) for commit in rig.store.commits for _, _, blob in commit.notices]
+    assert notices == [Ack("77", True, '["go"]'), Ack("78", False, "[]")]

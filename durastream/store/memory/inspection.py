@@ -16,7 +16,7 @@ _Place = tuple[int, Status, str]
 
 def scan_ids(state: Hub, prefix: str, statuses: Sequence[Status], *, cursor: str | None, budget: int) -> IndexPage:
     after = None if cursor is None else tuple(json.loads(cursor))
-    places = (place for place in sorted(_places(state, statuses)) if after is None or place > after)
+    places = (place for place in sorted(set(_places(state, statuses))) if after is None or place > after)
     looked_at = list(islice(places, max(budget, 1) + 1))
     page = looked_at[: max(budget, 1)]
     found = [_entry(state, place) for place in page if place[2].startswith(prefix)]
@@ -25,8 +25,9 @@ def scan_ids(state: Hub, prefix: str, statuses: Sequence[Status], *, cursor: str
 
 def _places(state: Hub, statuses: Sequence[Status]) -> Iterator[_Place]:
     for place in state.partitions:
-        for status in set(statuses):
-            yield from ((place.number, status, instance_id) for instance_id in place.index[status])
+        for status in statuses:
+            for instance_id in place.index[status]:
+                yield place.number, status, instance_id
 
 
 def _entry(state: Hub, place: _Place) -> IndexEntry:

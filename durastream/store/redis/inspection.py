@@ -30,7 +30,9 @@ class InspectionVerbs(Base):
     # -- ids
 
     async def scan_ids(self, prefix: str, *, statuses: Sequence[Status], cursor: str | None, budget: int) -> IndexPage:
-        indexes = [(names.status[status], status) for names in self.keys.partitions for status in statuses]
+        indexes: list[tuple[str, Status]] = [
+            (names.status[status], status) for names in self.keys.partitions for status in statuses
+        ]
         under_way, unopened = _read_cursor(cursor)
         pattern, found, seen = _pattern(prefix), list[IndexEntry](), 0
         while seen < budget:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ async def populate(store: WorkerStore, instances: Sequence[tuple[str, Status, in
         await owner.commit(*(creation(one, status, at=at) for one, status, at in mine))
 
 
-async def read_all(store: WorkerStore, statuses: Sequence[Status], limit: int, **bounds: int) -> list[tuple[int, str]]:
+async def read_all(store: WorkerStore, statuses: Sequence[Status], limit: int, **bounds: Any) -> list[tuple[int, str]]:
     """(created at, id) of all pages, one after the other."""
     found: list[tuple[int, str]] = []
     cursor: str | None = None
