@@ -11,10 +11,8 @@ import orjson
 from durastream.client.views import from_ms, to_ms
 from durastream.core.definitions import OrchestratorDefinition, definition_of
 from durastream.core.events import Json
-from durastream.core.ids import check_name
-from durastream.core.limits import TAG_BYTES_MAX, TAGS_BYTES_MAX
+from durastream.core.ids import check_name, check_tags
 from durastream.core.messages import Start
-from durastream.errors import InvalidId
 from durastream.store.protocol import ClientStore, NewInstance
 from durastream.wire import pack_message
 
@@ -96,13 +94,9 @@ async def anchored(options: StartOptions, store: ClientStore) -> StartOptions:
 def _tags_json(tags: Mapping[str, str] | None) -> Json | None:
     if not tags:
         return None
-    for key, value in tags.items():
-        for text in (key, value):
-            if not isinstance(text, str) or len(text.encode()) > TAG_BYTES_MAX:
-                raise InvalidId(f"tag {key!r}: names and values are strings of at most {TAG_BYTES_MAX} bytes")
+    check_tags(tags, 0)
     data = orjson.dumps(dict(tags))
-    if len(data) > TAGS_BYTES_MAX:
-        raise InvalidId(f"tags are {len(data)} bytes as JSON; at most {TAGS_BYTES_MAX}")
+    check_tags(tags, len(data))
     return data
 
 

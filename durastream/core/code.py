@@ -64,8 +64,8 @@ class Code:
                 else:
                     task = stepped.throw(task._value.with_traceback(None))
             except StopIteration as stop:
-                self._returned(stop.value)
-                return
+                value = stop.value
+                break
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # also SystemExit: it must not end the worker
@@ -80,6 +80,7 @@ class Code:
             elif task._state == PENDING:
                 self.blocked = task
                 return
+        self._returned(value)  # not within the handler: what goes wrong here was not caused by the end of the code
 
     def _refused(self, awaited: object) -> Task[Any]:
         """What the code gets for awaiting something that is not durable."""

@@ -12,11 +12,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 from zlib import crc32
 
-from durastream.core.limits import HUB_CHARS_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, QUOTE_CHARS_MAX
+from durastream.core.limits import (
+    HUB_CHARS_MAX,
+    ID_BYTES_MAX,
+    NAME_BYTES_MAX,
+    QUOTE_CHARS_MAX,
+    TAG_BYTES_MAX,
+    TAGS_BYTES_MAX,
+)
 from durastream.errors import InvalidId
 
 _HUB: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{HUB_CHARS_MAX}}}")
@@ -43,6 +51,18 @@ def check_hub(name: str) -> str:
     if not isinstance(name, str) or not _HUB.fullmatch(name):
         raise InvalidId(f"hub name {_quoted(name)} is not valid: 1 to {HUB_CHARS_MAX} of A-Z a-z 0-9 _ -")
     return name
+
+
+def check_tags(tags: object, size_bytes: int) -> None:
+    """Tags are a mapping of strings to strings, each of at most 256 bytes; `size_bytes` of all, as JSON. Raises InvalidId."""
+    if not isinstance(tags, Mapping):
+        raise InvalidId(f"tags are {type(tags).__name__}; they must be an object of strings")
+    for item in tags.items():
+        for text in item:
+            if not isinstance(text, str) or len(text.encode("utf-8", "surrogatepass")) > TAG_BYTES_MAX:
+                raise InvalidId(f"tag {_quoted(item[0])}: names and values are strings of at most {TAG_BYTES_MAX} bytes")
+    if size_bytes > TAGS_BYTES_MAX:
+        raise InvalidId(f"tags are {size_bytes} bytes as JSON; at most {TAGS_BYTES_MAX}")
 
 
 def _check(text: str, what: str, bytes_max: int) -> str:

@@ -12,7 +12,7 @@ from durastream.client.client import Client
 from durastream.client.views import InstanceStatus
 from durastream.core import events as ev
 from durastream.core.entity_id import EntityId
-from durastream.errors import EntityNotFound, InstanceNotFound, InvalidId, WireError
+from durastream.errors import EntityNotFound, InstanceNotFound, InvalidId, StoreError, WireError
 from durastream.inspect.diagnose import Finding, diagnose_instance
 from durastream.inspect.facts import HubFacts, InstanceFacts
 from durastream.inspect.filter import Filter
@@ -68,7 +68,7 @@ async def fetch_instance(
     known = await _known(client, status, events, first)
     awaited = None
     if ask and not status.ended and facts.overview.live_workers:
-        awaited = await client.awaited_events(instance_id, timeout=_ANSWER_S)
+        awaited = await _awaited(client, instance_id)
         known = replace(known, events=awaited or ())
     found = waits(status, events, first, known=known)
     return InstanceFacts(status, facts, events, first, found, unreadable=unreadable, awaited=awaited)
@@ -94,6 +94,13 @@ async def _history(client: Client, instance_id: str, first: int, count: int) -> 
 
 async def _hub(client: Client, hub: HubFacts | None) -> HubFacts:
     return HubFacts(await fetch_overview(client)) if hub is None else hub
+
+
+async def _awaited(client: Client, instance_id: str) -> list[str] | None:
+    try:
+        return await client.awaited_events(instance_id, timeout=_ANSWER_S)
+    except StoreError:  # who may only read asks nobody
+        return None
 
 
 async def _known(client: Client, status: InstanceStatus, events: Sequence[ev.Event], first: int) -> Known:

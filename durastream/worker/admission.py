@@ -11,7 +11,7 @@ import orjson
 
 from durastream.core.entity_id import EntityId
 from durastream.core.events import Parent
-from durastream.core.ids import check_instance_id, check_name, generation_of, partition_of
+from durastream.core.ids import check_instance_id, check_name, check_tags, generation_of, partition_of
 from durastream.core.limits import ENTITY_BYTES_MAX, LOCK_ENTITIES_MAX, QUOTE_CHARS_MAX
 from durastream.core.messages import (
     EntityOperation,
@@ -49,12 +49,13 @@ def _start(message: Start, partition: int, hub: HubInfo) -> None:
 
 
 def _tags(tags: bytes | None) -> None:
+    if tags is None:
+        return
     try:
-        sound = tags is None or isinstance(orjson.loads(tags), dict)
+        read = orjson.loads(tags)
     except ValueError:
-        sound = False
-    if not sound:
-        raise InvalidId("the tags are no JSON object")
+        raise InvalidId("the tags are no JSON") from None
+    check_tags(read, len(tags))
 
 
 def _restart(message: Restart, _partition: int, _hub: HubInfo) -> None:

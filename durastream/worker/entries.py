@@ -7,10 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
+import orjson
+
 from durastream import wire
 from durastream.core.durations import moment_ms
 from durastream.core.entity_id import EntityId
-from durastream.core.ids import check_instance_id, check_name
+from durastream.core.ids import check_instance_id, check_name, check_tags
 from durastream.core.limits import QUOTE_CHARS_MAX, TIME_MS_MAX
 from durastream.core.messages import EntityOperation, RaiseEvent, Resume, Start, Suspend, Terminate
 from durastream.errors import InvalidId
@@ -100,6 +102,8 @@ def _start(entry: _Entry) -> Routed:
     # Left out, the id follows from the entry's own, so that a repeated delivery is the same start.
     instance_id = check_instance_id(entry.text("id") or f"in-{entry.entry_id}")
     version, tags = entry.text("version"), entry.json("tags")
+    if tags is not None:
+        check_tags(orjson.loads(tags), len(tags))
     token = hashlib.blake2b(f"{entry.entry_id}|{instance_id}".encode(), digest_size=8).hexdigest()
     execution_id = f"{token}.0"
     reply = _reply(entry)

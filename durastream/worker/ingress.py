@@ -71,10 +71,15 @@ class Ingress:
 
     async def _take_over(self) -> None:
         """Make every partition refuse the routers before this one, before anything is routed."""
-        partitions = range(self._store.hub.partitions)
-        await asyncio.gather(
-            *(persist(lambda p=p: self._store.route(p, self.lease, [], [])) for p in partitions)  # type: ignore[misc]
-        )
+        await asyncio.gather(*(self._announce(p) for p in range(self._store.hub.partitions)))
+
+    async def _announce(self, partition: int) -> None:
+        try:
+            await persist(lambda: self._store.route(partition, self.lease, [], []))
+        except Fenced:
+            raise
+        except StoreError as error:  # somebody spoilt its keys: it takes nothing of any router
+            log.error("partition %d takes nothing from the ingress: %s", partition, error)
 
     async def _route(self, entries: list[tuple[str, dict[bytes, bytes]]]) -> None:
         targets: defaultdict[int, list[_Addressed]] = defaultdict(list)

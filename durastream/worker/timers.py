@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
-from durastream.errors import Fenced, StoreUnavailable
+from durastream.errors import Fenced, StoreError, StoreUnavailable
 from durastream.store.protocol import WorkerStore
 from durastream.worker.backoff import Backoff
 from durastream.worker.clock import ServerClock
 from durastream.worker.partition import Partition
 
+log = logging.getLogger("durastream.worker.timers")
+
 _LIMIT = 500
 _LOOK_AGAIN_MS = 10  # while due members are still on their way out of the set
 _LONGEST_S = 30.0
+_SPOILT_MS = 2_000  # between attempts at timers that cannot be read
 
 
 class Timers:
@@ -60,6 +64,10 @@ class Timers:
         except StoreUnavailable:
             partition.next_due = due_at
             raise
+        except StoreError as error:  # somebody put another thing under its key: the other partitions go on
+            log.error("the timers of partition %d cannot be read, and are tried again: %s", partition.number, error)
+            partition.next_due = self._clock.now() + _SPOILT_MS
+            return
         if members:
             partition.fire(members)
             following = self._clock.now() + _LOOK_AGAIN_MS if len(members) == limit else following

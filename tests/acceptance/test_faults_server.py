@@ -36,6 +36,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
         yield started
 
 
+@pytest.fixture(params=[*REAL_SERVERS.values()][:1] or [NO_SERVER])
+def any_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+    """For what does not depend on the kind of server."""
+    with EmbeddedServer.start(request.param) as started:
+        yield started
+
+
 class Load:
     """Starts go on until `stop`; then all of them must complete, once."""
 
@@ -101,8 +108,8 @@ async def admin(url: str) -> AsyncIterator[Any]:
         yield connection
 
 
-async def test_scripts_are_forgotten_again_and_again(server: EmbeddedServer) -> None:
-    async with load(server.url), admin(server.url) as connection:
+async def test_scripts_are_forgotten_again_and_again(any_server: EmbeddedServer) -> None:
+    async with load(any_server.url), admin(any_server.url) as connection:
         assert await during(2, 0, connection.script_flush) > 100
 
 
@@ -123,13 +130,13 @@ async def test_the_server_is_restarted_under_load(server: EmbeddedServer) -> Non
             await asyncio.to_thread(server.restart)
 
 
-async def test_a_long_outage_costs_little(server: EmbeddedServer) -> None:
+async def test_a_long_outage_costs_little(any_server: EmbeddedServer) -> None:
     """Longer than leases: workers neither spin nor flood their logs, and go on at once when it is back."""
-    async with load(server.url) as going:
+    async with load(any_server.url) as going:
         await asyncio.sleep(0.3)  # time must pass: work is under way
-        server.kill()
+        any_server.kill()
         await asyncio.sleep(3)  # time must pass: the outage
-        await asyncio.to_thread(server.restart)
+        await asyncio.to_thread(any_server.restart)
         began = time.monotonic()
         await going.complete()
         assert time.monotonic() - began < 8
@@ -138,11 +145,11 @@ async def test_a_long_outage_costs_little(server: EmbeddedServer) -> None:
 SPIN = "local n = 0; while n < tonumber(ARGV[1]) do n = n + 1 end"
 
 
-async def test_a_foreign_script_keeps_the_server_busy(server: EmbeddedServer) -> None:
-    async with admin(server.url) as connection:
+async def test_a_foreign_script_keeps_the_server_busy(any_server: EmbeddedServer) -> None:
+    async with admin(any_server.url) as connection:
         rounds = await _rounds_of_a_second(connection)
         await connection.config_set("busy-reply-threshold", 100)
-        async with load(server.url):
+        async with load(any_server.url):
             for _ in range(2):
                 await connection.eval(SPIN, 0, 2 * rounds)
                 await asyncio.sleep(0.3)  # time must pass: work is done in between
@@ -168,12 +175,12 @@ async def test_memory_runs_out_under_load(server: EmbeddedServer) -> None:
             await connection.config_set("maxmemory", 0)
 
 
-async def test_a_start_without_memory_says_so(server: EmbeddedServer) -> None:
-    async with admin(server.url) as connection, ds.Client(server.url, retry_for_s=0.3) as client:
+async def test_a_start_without_memory_says_so(any_server: EmbeddedServer) -> None:
+    async with admin(any_server.url) as connection, ds.Client(any_server.url, retry_for_s=0.3) as client:
         await connection.config_set("maxmemory", 1_000_000)
         with pytest.raises(ds.StoreUnavailable, match="out of memory"):
             await client.start(kill_app.work, 1, instance_id="big")
         await connection.config_set("maxmemory", 0)
-        with garden(server.url) as plants:
+        with garden(any_server.url) as plants:
             assert plants.instances() == set()
             assert plants.waiting() == {}

@@ -21,8 +21,8 @@ from tests.conftest import NO_SERVER, REAL_SERVERS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.real_server]
 
-COUNT = 600
-KILLS = 5
+COUNT = 400
+KILLS = 4
 TARGET = "tests.acceptance.kill_app:app"
 KINDS = [*REAL_SERVERS.values()]
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from durastream.errors import Fenced, StoreUnavailable
-from durastream.worker import backoff
+from durastream.errors import Fenced, Refused, StoreUnavailable
+from durastream.worker import backoff, timers
 from durastream.worker.clock import ServerClock
 from durastream.worker.timers import Timers
 from tests.support import eventually
@@ -135,4 +135,15 @@ async def test_a_partition_in_recovery_is_not_asked_and_costs_nothing() -> None:
     rig.owned[0].careful = False
     rig.timers.changed()
     await eventually(lambda: rig.store.asked == 1)
+    await rig.stop()
+
+
+async def test_timers_that_cannot_be_read_stop_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers, "_SPOILT_MS", 20)
+    rig = Rig(1, 2)
+    rig.store.timers = {1: [(0, "one")], 2: [(0, "two")]}
+    rig.store.errors = [Refused("its key is a string")]
+    rig.run()
+    await eventually(lambda: rig.owned[2].fired == ["two"])
+    await eventually(lambda: rig.owned[1].fired == ["one"])
     await rig.stop()

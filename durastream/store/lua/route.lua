@@ -13,11 +13,11 @@ if highest and tonumber(highest) > tonumber(ARGV[1]) then
   return redis.error_reply('FENCED ingress is routed by epoch ' .. highest)
 end
 local keys = { inbox = KEYS[2], timers = KEYS[3], pending = KEYS[4], created = {} }
-local wrong = unfit(keys)
+local gone = tonumber(ARGV[2])
+local wrong = #ARGV > 2 + gone and unfit(keys)
 if wrong then return wrong end
 local now = text(now_ms())
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
-local gone = tonumber(ARGV[2])
 if gone > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, 3, 2 + gone)) end
 
 local results, at, key, failed = {}, 3 + gone, 5, nil

@@ -82,13 +82,20 @@ async def _read(connection: Connection, name: str) -> HubInfo:
     flat = await connection.call("HGETALL", HubKeys(name, 0).settings)
     if not flat:
         raise HubNotFound(f"no hub {name!r} on this server; `durastream hub list` shows those there are")
-    known = {field.decode(): int(value) for field, value in decode.pairs(flat).items()}
-    if known["schema"] != SCHEMA:
+    try:
+        known = {field.decode(): int(value) for field, value in decode.pairs(flat).items()}
+        _check_partitions(known["partitions"])
+    except (ValueError, KeyError, InvalidId) as error:
         raise HubMismatch(
-            f"hub {name!r} was written with schema {known['schema']}; this release reads schema {SCHEMA}. Use the release"
+            f"the settings of hub {name!r} have been spoilt ({error}): put back {HubKeys(name, 0).settings} as it was, or"
+            " delete the hub"
+        ) from None
+    if known.get("schema") != SCHEMA:
+        raise HubMismatch(
+            f"hub {name!r} was written with schema {known.get('schema')}; this release reads schema {SCHEMA}. Use the release"
             " that wrote it, or another hub."
         )
-    return HubInfo(name=name, **known)
+    return HubInfo(name, **{field: known[field] for field in HubInfo._fields[1:]})
 
 
 async def create_hub(
