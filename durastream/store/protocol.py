@@ -3,7 +3,8 @@
 Rules that hold for every verb
 - A verb on a partition is atomic: all of it or nothing. A hub-wide verb says so if it is not.
 - Every verb may be repeated after `StoreUnavailable`, with the same arguments, without a second effect.
-- A verb that takes a `Lease` compares epoch *and* nonce first and raises `Fenced` when they differ.
+- A verb that takes a `Lease` compares epoch *and* nonce first and raises `Fenced` when they differ. Those that only read
+  (`load`, `load_entities`, `outbox`, `deaths`) need not: whatever a zombie reads, it can commit nothing.
 - Times are milliseconds since the epoch by the server's clock. Message and event blobs are opaque bytes (see `wire`).
 - Nothing here retries: who calls decides (see `worker.committer`, `client.sender`).
 """
@@ -173,7 +174,7 @@ class InstanceChange:
     revision: int | None  # revision before this commit; None = the record must not exist
     fields: dict[str, bytes | str | int | None]  # besides `revision` and `events`, which the store maintains
     status: tuple[Status | None, Status, int]  # (before, after, created_at): moves the index entry
-    first_event: int
+    first_event: int  # length of the history before this commit; compared where the history changes
     events: list[bytes]
     replace_history: bool = False  # drop the history first (continue-as-new, restart)
     overwrite: dict[int, bytes] = field(default_factory=dict)  # rewind only: event number → event
@@ -519,8 +520,9 @@ class WorkerStore(ClientStore, Protocol):
         ...
 
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
-        """Put back what these workers had claimed, counted as one more delivery, and forget those with nothing left. Returns
-        what was put back. A suspect counts only if it had begun: the others were in bad company."""
+        """Put back what these workers had claimed, counted as one more delivery, and forget those with nothing left. At most
+        `limit`, in the order of the queues' names, then of `dead`, then of age. Returns what was put back. A suspect counts only
+        if it had begun: the others were in bad company."""
         ...
 
     # -- ingress of the hub: one reader, fenced at each target

@@ -24,8 +24,14 @@ class Script:
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+def part(name: str) -> str:
+    """The text of `lua/NAME.lua`. All that scripts are made of comes through here: a differential test puts a clock of its own in
+    the place of `_clock`, and mutants in the place of the rest."""
+    return (files("durastream.store") / "lua" / f"{name}.lua").read_text("utf-8")
+
+
 def _source(name: str) -> str:
-    lines = (files("durastream.store") / "lua" / f"{name}.lua").read_text("utf-8").splitlines()
+    lines = part(name).splitlines()
     return "\n".join(
         _source(line.removeprefix(_INCLUDE).strip()) if line.startswith(_INCLUDE) else line for line in lines
     )

@@ -78,7 +78,7 @@ if notices == 0 then return 1 end
 local ids, told = {}, {}
 for k = 1, notices do ids[k] = ARGV[first_notice + 3 * (k - 1)] end
 local watchers = call('HMGET', KEYS[2], unpack(ids))
-local gone = {}
+local gone, heard = {}, {}
 for k = 1, notices do
   local channel, blob = ARGV[first_notice + 3 * k - 2], ARGV[first_notice + 3 * k - 1]
   if channel ~= '' then
@@ -86,7 +86,8 @@ for k = 1, notices do
     told[channel] = queue
     queue[#queue + 1] = blob
   end
-  if watchers[k] then
+  if watchers[k] and not heard[ids[k]] then -- who watches an instance hears of it once
+    heard[ids[k]] = true
     gone[#gone + 1] = ids[k]
     for other in string.gmatch(watchers[k], '[^\n]+') do
       if other ~= channel then

@@ -7,4 +7,5 @@
 
 local refused = fence_error(KEYS[1], ARGV[1], ARGV[2])
 if refused then return refused end
+if #ARGV < 3 then return 0 end
 return redis.call('XDEL', KEYS[2], unpack(ARGV, 3))

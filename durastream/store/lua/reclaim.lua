@@ -1,47 +1,61 @@
--- Put back what dead workers had claimed from one activity stream, counted as one more delivery, at its tail.
--- KEYS    lease, activity stream
+-- Put back what dead workers had claimed, counted as one more delivery, at the tail of its activity stream: stream by stream, worker
+-- by worker as they are given, oldest first.
+-- KEYS    lease, then the activity streams
 -- ARGV    epoch, nonce, limit, deliveries that make a suspect, then the ids of the dead workers
--- Returns list of {new entry id, message, deliveries}
+-- Returns list of {number of the stream, new entry id, message, deliveries}
 -- Errors  FENCED
 --@include _fence
 
 local refused = fence_error(KEYS[1], ARGV[1], ARGV[2])
 if refused then return refused end
-local dead = {}
-for k = 5, #ARGV do dead[ARGV[k]] = true end
-local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[2], 'workers')
-if consumers.err then return {} end
-local moved, limit = {}, tonumber(ARGV[3])
-for _, consumer in ipairs(consumers) do
-  local name, pending
-  for k = 1, #consumer, 2 do
-    if consumer[k] == 'name' then name = consumer[k + 1] end
-    if consumer[k] == 'pending' then pending = tonumber(consumer[k + 1]) end
+local moved, limit, suspect = {}, tonumber(ARGV[3]), tonumber(ARGV[4])
+
+-- One claim: XPENDING's {entry id, worker, idle, deliveries} of the group.
+local function put_back(k, claim)
+  local entry = redis.call('XRANGE', KEYS[k], claim[1], claim[1])[1]
+  if entry then
+    local blob, deliveries = '', 0
+    for f = 1, #entry[2], 2 do
+      if entry[2][f] == 'm' then blob = entry[2][f + 1] end
+      if entry[2][f] == 'd' then deliveries = tonumber(entry[2][f + 1]) or 0 end
+    end
+    -- A suspect that had not begun is none the worse for the death of the worker that held it; `begin` leaves a count that
+    -- reading alone never reaches.
+    if deliveries < suspect or claim[4] >= 1000 then deliveries = deliveries + 1 end
+    local id = redis.call('XADD', KEYS[k], '*', 'm', blob, 'd', deliveries)
+    moved[#moved + 1] = { k - 1, id, blob, deliveries }
   end
-  if dead[name] then
-    local claims = {}
-    if pending > 0 and #moved < limit then
-      claims = redis.call('XPENDING', KEYS[2], 'workers', '-', '+', limit - #moved, name)
-    end
-    for _, claim in ipairs(claims) do
-      local entry = redis.call('XRANGE', KEYS[2], claim[1], claim[1])[1]
-      if entry then
-        local blob, deliveries = '', 0
-        for f = 1, #entry[2], 2 do
-          if entry[2][f] == 'm' then blob = entry[2][f + 1] end
-          if entry[2][f] == 'd' then deliveries = tonumber(entry[2][f + 1]) or 0 end
-        end
-        -- A suspect that had not begun is none the worse for the death of the worker that held it; `begin` leaves a count that
-        -- reading alone never reaches.
-        if deliveries < tonumber(ARGV[4]) or claim[4] >= 1000 then deliveries = deliveries + 1 end
-        local id = redis.call('XADD', KEYS[2], '*', 'm', blob, 'd', deliveries)
-        moved[#moved + 1] = { id, blob, deliveries }
+  redis.call('XACK', KEYS[k], 'workers', claim[1])
+  redis.call('XDEL', KEYS[k], claim[1])
+end
+
+-- Worker → number of its claims.
+local function claimants_of(key)
+  local known = {}
+  local consumers = redis.pcall('XINFO', 'CONSUMERS', key, 'workers')
+  for _, consumer in ipairs(consumers.err and {} or consumers) do
+    local fields = {}
+    for f = 1, #consumer, 2 do fields[consumer[f]] = consumer[f + 1] end
+    known[fields.name] = fields.pending
+  end
+  return known
+end
+
+for k = 2, #KEYS do
+  local known = claimants_of(KEYS[k])
+  for d = 5, #ARGV do
+    local name = ARGV[d]
+    local pending = known[name]
+    known[name] = nil -- should it be given twice
+    if pending then
+      local claims = {}
+      if pending > 0 and #moved < limit then
+        claims = redis.call('XPENDING', KEYS[k], 'workers', '-', '+', limit - #moved, name)
       end
-      redis.call('XACK', KEYS[2], 'workers', claim[1])
-      redis.call('XDEL', KEYS[2], claim[1])
+      for _, claim in ipairs(claims) do put_back(k, claim) end
+      -- A consumer takes its pending entries with it: only an empty one may go.
+      if #claims == pending then redis.call('XGROUP', 'DELCONSUMER', KEYS[k], 'workers', name) end
     end
-    -- A consumer takes its pending entries with it: only an empty one may go.
-    if #claims == pending then redis.call('XGROUP', 'DELCONSUMER', KEYS[2], 'workers', name) end
   end
 end
 return moved

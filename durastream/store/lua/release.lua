@@ -6,5 +6,6 @@
 
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'nonce')
 if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'owner', '', 'nonce', '', 'until', '0')
+redis.call('HSET', KEYS[1], 'owner', '', 'until', '0')
+redis.call('HDEL', KEYS[1], 'nonce') -- not an empty one, which a lease could name
 return 1

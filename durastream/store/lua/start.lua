@@ -14,13 +14,15 @@ local now = text(now_ms())
 local some_exist = redis.call('EXISTS', unpack(KEYS, 4)) > 0
 local results, at, fresh = {}, 1, {}
 for k = 4, #KEYS do
-  local key = KEYS[k]
-  local seen = fresh[key] or (some_exist and existing(key, ARGV[at + 2]))
+  local key, token = KEYS[k], ARGV[at + 2]
+  local made = fresh[key] -- by an item of this batch
+  local seen = made and { made.token == token and 1 or 0, made.execution, 'Pending' }
+    or (some_exist and existing(key, token))
   if seen then
     results[k - 3] = seen
   else
     results[k - 3] = { 1, ARGV[at + 1], 'Pending' }
-    fresh[key] = { 0, ARGV[at + 1], 'Pending' }
+    fresh[key] = { token = token, execution = ARGV[at + 1] }
     fresh[k] = at
   end
   at = at + 6 + tonumber(ARGV[at + 5])

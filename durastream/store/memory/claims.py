@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from durastream.store.memory.state import Partition, Queued
@@ -65,22 +65,25 @@ def put_back(partition: Partition, entries: Sequence[tuple[str, str, str]]) -> N
             partition.queue(to).append(Queued(entry.blob, entry.deliveries))
 
 
-def begin(partition: Partition, activity: Activity) -> bool:
+def begin(partition: Partition, worker_id: str, activity: Activity) -> bool:
+    """Who begins a claimed one holds it from then on."""
     stream = partition.activities.get(activity.queue)
     entry = None if stream is None else stream.entries.get(activity.entry_id)
     if entry is None or entry.worker is None:
         return False
-    entry.begun = True
+    entry.worker, entry.begun = worker_id, True
     return True
 
 
-def reclaim(partition: Partition, dead: Collection[str], limit: int) -> list[Activity]:
-    """Move what dead workers hold to the tail of its queue: whatever kills its worker lets the others go first."""
+def reclaim(partition: Partition, dead: Sequence[str], limit: int) -> list[Activity]:
+    """Move what dead workers hold to the tail of its queue: whatever kills its worker lets the others go first. Queue by queue
+    in the order of their names, worker by worker as they are given, oldest first."""
     lost = (
         (queue, entry_id)
-        for queue, stream in partition.activities.items()
+        for queue, stream in sorted(partition.activities.items())
+        for worker in dict.fromkeys(dead)
         for entry_id, entry in stream.entries.items()
-        if entry.worker in dead
+        if entry.worker == worker
     )
     return [_again(partition, queue, entry_id) for queue, entry_id in list(islice(lost, limit))]
 

@@ -43,7 +43,8 @@ def _check(partition: Partition, change: InstanceChange) -> None:
     where = f"instance {change.instance_id!r} in partition {partition.number}"
     if revision != change.revision:
         raise Refused(f"{where} has revision {revision}, not {change.revision}: load it afresh")
-    if not change.replace_history and length != change.first_event:
+    touched = (change.events or change.overwrite) and not change.replace_history
+    if touched and length != change.first_event:
         raise Refused(f"{where} has a history of {length} events, not {change.first_event}: load it afresh")
 
 

@@ -265,15 +265,20 @@ class OwnerVerbs(ClientVerbs):
         self._reader.interrupt()
 
     async def load(self, lease: Lease, ids: Sequence[str]) -> list[tuple[Record, list[bytes]] | None]:
-        place, _ = await self._owned(lease)
+        place = await self._read(lease)
         return [_loaded(place, one) for one in ids]
 
     async def load_entities(
         self, lease: Lease, ids: Sequence[str]
     ) -> list[tuple[EntityRecord, list[tuple[int, bytes]]] | None]:
-        place, _ = await self._owned(lease)
+        place = await self._read(lease)
         found = ((place.entity(one), place.waiting(one)) for one in ids)
         return [None if record is None else (record, queue) for record, queue in found]
+
+    async def _read(self, lease: Lease) -> Partition:
+        """The partition of a lease, for a verb that reads only: it answers anybody."""
+        await self._enter()
+        return self._state.partitions[lease.partition]
 
     async def _owned(self, lease: Lease) -> tuple[Partition, int]:
         """The partition of a lease and the time; Fenced when someone else owns it."""
@@ -289,8 +294,7 @@ class OwnerVerbs(ClientVerbs):
         self._arrived(None)
 
     async def deaths(self, lease: Lease) -> int:
-        await self._enter()
-        return self._state.lease(lease.partition).deaths
+        return (await self._read(lease)).lease.deaths
 
     async def mend(self, lease: Lease) -> tuple[bool, list[bytes]]:
         await self._owned(lease)
@@ -307,7 +311,7 @@ class OwnerVerbs(ClientVerbs):
         return [member for _, member in reached], min((due for due, _ in timers if due > now), default=None)
 
     async def outbox(self, lease: Lease, after: tuple[int, int], count: int) -> list[Outbound]:
-        place, _ = await self._owned(lease)
+        place = await self._read(lease)
         return [place.outbox[one] for one in nsmallest(count, (one for one in place.outbox if one > after))]
 
     async def deliver_all(self, partition: int, parcels: Sequence[Parcel]) -> None:
@@ -382,12 +386,11 @@ class MemoryStore(OwnerVerbs):
 
     async def begin(self, worker_id: str, activity: Activity) -> bool:
         await self._enter()
-        del worker_id  # the entry itself is the claim
-        return claims.begin(self._state.partitions[activity.partition], activity)
+        return claims.begin(self._state.partitions[activity.partition], worker_id, activity)
 
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         place, _ = await self._owned(lease)
-        return self._arrived(claims.reclaim(place, set(dead), limit))
+        return self._arrived(claims.reclaim(place, dead, limit))
 
     # -- ingress
 

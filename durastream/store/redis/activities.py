@@ -24,7 +24,7 @@ class ActivityVerbs(Base):
             return []
         streams = self._streams(queues)
         if free >= len(streams):
-            each = free // len(streams)
+            each = free // max(len(streams), 1)
             return await self._group_read(worker_id, streams, ">", each, block_ms)
         found = await self._sweep(worker_id, streams, free)
         if found or not block_ms:
@@ -141,17 +141,19 @@ class ActivityVerbs(Base):
     async def begin(self, worker_id: str, activity: Activity) -> bool:
         stream = self.keys.partitions[activity.partition].activities(activity.queue)
         mark = ("RETRYCOUNT", _BEGUN, "JUSTID")
-        return bool(await self._call("XCLAIM", stream, GROUP, worker_id, 0, activity.entry_id, *mark))
+        try:
+            return bool(await self._call("XCLAIM", stream, GROUP, worker_id, 0, activity.entry_id, *mark))
+        except ReplyError as error:
+            if error.code != "NOGROUP":  # the stream was lost with all its claims
+                raise
+            return False
 
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         names = self.keys.partitions[lease.partition]
-        moved: list[Activity] = []
-        for name in await self._call("SMEMBERS", names.queues):
-            queue = name.decode()
-            args = [lease.epoch, lease.nonce, limit, SUSPECT, *dead]
-            reply = await self._run("reclaim", [names.lease, names.activities(queue)], args)
-            moved += [Activity(lease.partition, queue, e.decode(), blob, int(d)) for e, blob, d in reply]
-        return moved
+        queues = sorted(name.decode() for name in await self._call("SMEMBERS", names.queues))
+        keys = [names.lease, *(names.activities(queue) for queue in queues)]
+        reply = await self._run("reclaim", keys, [lease.epoch, lease.nonce, limit, SUSPECT, *dead])
+        return [Activity(lease.partition, queues[n - 1], e.decode(), blob, int(d)) for n, e, blob, d in reply]
 
 
 def _activities(place: tuple[int, str], entries: list[Any]) -> Iterator[Activity]:

@@ -68,9 +68,9 @@ class Base:
         await self._spoilt.look_again()
         if self._spoilt.keys:
             cursors = {name: cursor for name, cursor in cursors.items() if name not in self._spoilt.keys}
-            if not cursors:
-                await asyncio.sleep(block_ms / 1_000)
-                return []
+        if not cursors:
+            await asyncio.sleep(block_ms / 1_000)
+            return []
         block = ("BLOCK", block_ms) if block_ms else ()
         try:
             return await self._read(kind, block_ms, *command, *block, "STREAMS", *cursors, *cursors.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -14,7 +13,7 @@ from durastream.core.status import ALL, Status
 from durastream.store.protocol import LeaseInfo, NewInstance, Page, Record, Started, WorkerInfo
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
-from durastream.store.redis.pages import Position, read_index, readable
+from durastream.store.redis.pages import Position, newest, readable
 from durastream.store.redis.subscribe import subscribed
 
 _BATCH = 500  # instances of one script call
@@ -102,14 +101,13 @@ class ClientVerbs(Base):
         payloads: bool = True,
     ) -> Page:
         position = Position.parse(cursor) if cursor else Position.newest(created_before)
-        indexes = [names.status[status] for names in self.keys.partitions for status in statuses]
-        reads = (read_index(self._call, index, position, created_after, limit + 1) for index in indexes)
-        merged = heapq.nsmallest(limit + 1, (entry for entries in await asyncio.gather(*reads) for entry in entries))
+        wanted = set(statuses)
+        indexes = [names.status[status] for names in self.keys.partitions for status in wanted]
+        merged = await newest(self._call, indexes, position, created_after, limit + 1)
         shown = merged[:limit]
         found = await readable(
             partial(self.records, payloads=payloads), [entry.instance_id for entry in shown], "instance"
         )
-        wanted = set(statuses)
         records = [one for one in found if one is not None and one.status in wanted]
         more = len(merged) > limit and shown
         return Page(records, str(shown[-1]) if more else None)

@@ -118,7 +118,10 @@ class CommitBuilder:
             stored += (place, event)
         if stored:
             self._op("HSET", history, stored)
-        self._fields(key, ["revision", _next(revision), "events", first + len(events)], change.fields)
+        kept: list[Any] = ["revision", _next(revision)]
+        if events or change.replace_history or revision is None:
+            kept += ("events", first + len(events) if events else 0)
+        self._fields(key, kept, change.fields)
 
     def _fields(self, key: int, kept: list[Any], fields: Mapping[str, Any]) -> None:
         """`kept` and what has a value is written, what has none is deleted."""

@@ -139,8 +139,6 @@ class OwnerVerbs(Base):
             await self._run("deliver", [names.inbox, names.marks], args)
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:
-        if not numbers:
-            return
         names = self.keys.partitions[lease.partition]
         ids = [f"{epoch}-{sequence}" for epoch, sequence in numbers]
         await self._run("forget", [names.lease, names.outbox], [lease.epoch, lease.nonce, *ids])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import heapq
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -14,7 +16,8 @@ log = logging.getLogger("durastream.store")
 
 T = TypeVar("T")
 Call = Callable[..., Awaitable[Any]]
-_TIES = 200  # entries of the same millisecond read at a time while looking for the position
+_PIECE_MIN = 8  # entries of one index read at first
+_INVERTED = bytes(255 - byte for byte in range(256))
 
 
 class Position(NamedTuple):
@@ -25,11 +28,11 @@ class Position(NamedTuple):
 
     @property
     def instance_id(self) -> str:
-        return bytes(255 - b for b in self.id_descending[:-1]).decode()
+        return self.id_descending[:-1].translate(_INVERTED).decode()
 
     @classmethod
     def of(cls, score: int, member: bytes) -> Position:
-        return cls(-score, bytes(255 - b for b in member) + b"\xff")
+        return cls(-score, member.translate(_INVERTED) + b"\xff")
 
     @classmethod
     def newest(cls, created_before: int) -> Position:
@@ -46,21 +49,50 @@ class Position(NamedTuple):
         return f"{-self.minus_score}~{member}"
 
 
-async def read_index(call: Call, index: str, after: Position, oldest: int, count: int) -> list[Position]:
-    """The first `count` entries of one index that come after a position, not older than `oldest` ms."""
-    found: list[Position] = []
-    offset = 0
-    while len(found) < count:
-        flat = await call(
-            "ZREVRANGEBYSCORE", index, -after.minus_score, oldest, "WITHSCORES", "LIMIT", offset, max(count, _TIES)
-        )
-        walk = iter(flat)
-        entries = [Position.of(int(float(score)), member) for member, score in zip(walk, walk, strict=False)]
-        found += [entry for entry in entries if entry > after]
-        if len(entries) < max(count, _TIES):
-            break
-        offset += len(entries)
-    return found[:count]
+class _Index:
+    """One sorted set, read in pieces from a position on."""
+
+    def __init__(self, call: Call, key: str, after: Position, oldest: int) -> None:
+        self.entries: list[Position] = []
+        self.more = True  # there may be entries behind those
+        self._call = call
+        self._key = key
+        self._after = after
+        self._oldest = oldest
+
+    async def read(self, count: int) -> None:
+        """At least `count` more entries, or all there are."""
+        after = self.entries[-1] if self.entries else self._after
+        offset, window, wanted = 0, count + 1, len(self.entries) + count
+        while self.more and len(self.entries) < wanted:
+            newest = -after.minus_score
+            limits = ("LIMIT", offset, window)
+            flat = await self._call("ZREVRANGEBYSCORE", self._key, newest, self._oldest, "WITHSCORES", *limits)
+            walk = iter(flat)
+            found = [Position.of(int(float(score)), member) for member, score in zip(walk, walk, strict=False)]
+            self.entries += [entry for entry in found if entry > after]
+            self.more = len(found) == window
+            offset, window = offset + window, 4 * window  # many may share the millisecond of the position
+
+
+async def newest(call: Call, keys: Sequence[str], after: Position, oldest: int, count: int) -> list[Position]:
+    """The first `count` entries of all these sorted sets that come after a position, not older than `oldest` ms.
+
+    Little is read of each at first, and more of those that the page turns out to be made of.
+    """
+    if not keys:
+        return []
+    indexes = [_Index(call, key, after, oldest) for key in keys]
+    piece = max(_PIECE_MIN, 2 * count // len(keys))
+    wanting = indexes
+    while True:
+        await asyncio.gather(*(index.read(piece) for index in wanting))
+        merged = heapq.nsmallest(count, (entry for index in indexes for entry in index.entries))
+        full = len(merged) == count
+        wanting = [index for index in indexes if index.more and not (full and index.entries[-1] >= merged[-1])]
+        if not wanting:
+            return merged
+        piece *= 2
 
 
 async def readable(

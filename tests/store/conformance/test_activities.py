@@ -236,6 +236,31 @@ async def test_it_wakes_who_waits_for_that_queue(rig: Rig, store: WorkerStore) -
     assert blobs(claim.result()) == [b"a"]
 
 
+async def test_an_outcome_that_comes_twice_in_one_call_counts_once(store: WorkerStore) -> None:
+    await schedule(store, 0, b"a")
+    (held,) = await store.claim_activities("w1", QUEUES, 9, 0)
+    twice = [Outcome("default", held.entry_id, b"first"), Outcome("default", held.entry_id, b"second")]
+    assert await store.complete(0, "w1", twice) == 1
+    assert await inbox(store, 0) == [b"first"]
+
+
+async def test_nothing_begins_where_nothing_ever_was(store: WorkerStore) -> None:
+    assert not await store.begin("w1", Activity(0, "unused", "1-1", b"", 3))
+
+
+async def test_who_begins_an_activity_holds_it(store: WorkerStore) -> None:
+    await schedule(store, 0, b"a")
+    (held,) = await store.claim_activities("w1", QUEUES, 9, 0)
+    assert await store.begin("w2", held)
+    assert await store.claimed("w1", QUEUES) == []
+    assert await store.claimed("w2", QUEUES) == [held]
+
+
+async def test_without_queues_nothing_is_claimed(store: WorkerStore) -> None:
+    assert await store.claim_activities("w1", [], 9, 0) == []
+    assert await store.claimed("w1", []) == []
+
+
 # ---------------------------------------------------------------- reclaim
 
 
@@ -313,6 +338,16 @@ async def test_reclaim_goes_in_steps(store: WorkerStore) -> None:
     sizes = [len(await store.reclaim(owner.lease, ["dead"], 3)) for _ in range(4)]
     assert sizes == [3, 3, 1, 0]
     assert len(await claim_all(store, "w1", *QUEUES)) == 7
+
+
+async def test_reclaim_goes_by_queue_and_worker_and_counts_its_limit_over_all(store: WorkerStore) -> None:
+    owner = await own(store, 0)
+    await owner.commit(activities=[("z", b"z1"), ("a", b"a1"), ("a", b"a2"), ("a", b"a3")])
+    for worker_id in ("w2", "w1", "w2"):
+        assert len(await store.claim_activities(worker_id, ["a"], 1, 0)) == 1
+    await claim_all(store, "w1", "z")
+    assert blobs(await store.reclaim(owner.lease, ["w1", "w2", "w1"], 3)) == [b"a2", b"a1", b"a3"]
+    assert blobs(await store.reclaim(owner.lease, ["w1", "w2"], 3)) == [b"z1"]
 
 
 async def test_reclaim_keeps_to_its_partition(store: WorkerStore) -> None:

@@ -75,6 +75,16 @@ async def test_a_turn_without_events_still_counts(owner: Owner) -> None:
     assert (record.revision, record.events) == (1, 1)
 
 
+async def test_a_turn_without_events_leaves_the_length_of_the_history(owner: Owner) -> None:
+    (instance_id,) = ids_in(0)
+    await owner.commit(creation(instance_id))
+    silent = replace(change(await owner.record(instance_id)), first_event=7)
+    await owner.commit(silent)
+    assert (await owner.record(instance_id)).events == 1
+    await owner.commit(change(await owner.record(instance_id), None, (b"event 1",)))
+    assert await history(owner.store, instance_id) == [b"event 0", b"event 1"]
+
+
 async def test_history_may_be_replaced(owner: Owner) -> None:
     await owner.commit(creation(I1))
     await owner.commit(change(await owner.record(I1), events=(b"old 1", b"old 2")))

@@ -29,6 +29,10 @@ async def test_entries_come_in_order_after_the_cursor(store: WorkerStore) -> Non
     assert await store.read_inboxes({0: rest[-1].entry_id}, 2, 0) == []
 
 
+async def test_without_partitions_nothing_is_read(store: WorkerStore) -> None:
+    assert await store.read_inboxes({}, 2, 0) == []
+
+
 async def test_reading_takes_nothing_away(store: WorkerStore) -> None:
     await send(store, 0, b"a")
     assert await inbox(store, 0) == await inbox(store, 0) == [b"a"]

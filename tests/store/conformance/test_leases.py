@@ -132,6 +132,7 @@ FENCED: dict[str, Verb] = {
     "a commit seen before": lambda store, lease: store.commit(lease, 0, Commit()),
     "due": lambda store, lease: store.due(lease, 10),
     "forget": lambda store, lease: store.forget(lease, [(lease.epoch, 1)]),
+    "forget nothing": lambda store, lease: store.forget(lease, []),
     "tidy": lambda store, lease: store.tidy(lease, 0),
     "reclaim": lambda store, lease: store.reclaim(lease, ["dead"], 10),
 }
@@ -173,11 +174,29 @@ async def test_a_released_lease_is_fenced(rig: Rig, verb: Verb) -> None:
     assert await rig.snapshot() == before
 
 
-@pytest.mark.parametrize("name", [name for name in FENCED if name != "reclaim"])  # no queue yet: nothing to reclaim
-async def test_nobody_owns_a_partition_that_was_never_acquired(rig: Rig, name: str) -> None:
+@pytest.mark.parametrize("verb", FENCED.values(), ids=FENCED)
+async def test_nobody_owns_a_partition_that_was_never_acquired(rig: Rig, verb: Verb) -> None:
     store = await rig.open()
     with pytest.raises(Fenced):
-        await FENCED[name](store, Lease(0, 0, ""))
+        await verb(store, Lease(0, 0, ""))
+
+
+async def test_a_released_lease_has_no_nonce_that_could_be_named(store: WorkerStore) -> None:
+    lease = (await own(store, 0)).lease
+    await store.release(lease)
+    with pytest.raises(Fenced):
+        await store.commit(lease._replace(nonce=""), 1, Commit(inbox=[b"x"]))
+    with pytest.raises(Fenced):
+        await store.due(lease._replace(nonce=""), 1)
+
+
+async def test_what_only_reads_answers_anybody(store: WorkerStore) -> None:
+    await store.start(0, [new(I1)])
+    nobody = Lease(0, 0, "")
+    assert await store.load(nobody, [I2]) == [None]
+    assert await store.load_entities(nobody, ["@Counter@e"]) == [None]
+    assert await store.outbox(nobody, (0, 0), 1) == []
+    assert await store.deaths(nobody) == 0
 
 
 async def test_after_a_takeover_the_old_owner_is_fenced(rig: Rig, store: WorkerStore) -> None:

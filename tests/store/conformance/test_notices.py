@@ -102,6 +102,14 @@ async def test_who_was_told_is_forgotten(owner: Owner) -> None:
     assert await heard_until_end(heard) == b"done"
 
 
+async def test_a_watcher_hears_the_first_of_two_notices_in_one_commit(owner: Owner) -> None:
+    await owner.store.start(0, [new(I1)])
+    heard = await listen(owner.store, "c")
+    await owner.store.watch(0, "c", [I1])
+    await owner.commit(notices=[(I1, None, b"first"), (I1, None, b"second"), (I2, "c", END)])
+    assert await heard_until_end(heard) == b"first"
+
+
 async def test_channels_with_similar_names_are_told_apart(owner: Owner) -> None:
     await owner.store.start(0, [new(I1)])
     listeners = [await listen(owner.store, channel) for channel in ("client-1", "client-11")]

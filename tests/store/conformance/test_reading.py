@@ -122,6 +122,13 @@ async def test_pages_are_newest_first_over_all_partitions_without_gap_or_repeat(
         assert sorted(found) == sorted((at, one) for one, status, at in instances if status in statuses)
 
 
+async def test_a_status_that_is_asked_for_twice_is_read_once(store: WorkerStore) -> None:
+    await store.start(0, [new(one) for one in ids_in(0, 2)])
+    page = await store.page([PENDING, PENDING], cursor=None, limit=2)
+    assert [one.instance_id for one in page.records] == ids_in(0, 2)[::-1]
+    assert page.cursor is None
+
+
 async def test_many_of_the_same_millisecond(store: WorkerStore) -> None:
     ids = ids_in(1, 150)
     await populate(store, [(one, RUNNING, AT) for one in ids])

@@ -90,6 +90,13 @@ async def test_of_two_starts_of_one_id_in_a_batch_the_first_wins(store: WorkerSt
     assert await inbox(store, 0) == [new(I1).message, new(I2).message]
 
 
+async def test_a_start_that_comes_twice_in_a_batch_is_one(store: WorkerStore) -> None:
+    (instance_id,) = ids_in(0)
+    answers = await store.start(0, [new(instance_id), new(instance_id)])
+    assert answers == [Started(instance_id, "token.0", True, PENDING)] * 2
+    assert len(await inbox(store, 0)) == 1
+
+
 async def test_of_many_concurrent_starts_one_wins(rig: Rig) -> None:
     stores = [await rig.open() for _ in range(3)]
     answers = await asyncio.gather(*(store.start(0, [new(I1, f"t{k}.0")]) for k, store in enumerate(stores)))
