@@ -4,12 +4,47 @@ from __future__ import annotations
 
 import typer
 
-from durastream.cli import control, demo, dev, hubs, looking, serving, starting
+from durastream.cli import (
+    control,
+    demo,
+    dev,
+    doctor,
+    entities,
+    export,
+    fsck,
+    histories,
+    hubs,
+    listing,
+    replay,
+    serving,
+    showing,
+    starting,
+    top,
+)
 from durastream.cli.flags import root
+
+_GROUPS = (
+    demo,
+    dev,
+    serving,
+    starting,
+    listing,
+    showing,
+    histories,
+    control,
+    entities,
+    hubs,
+    top,
+    doctor,
+    fsck,
+    export,
+    replay,
+)
+"""In the order the help lists them."""
 
 
 def build() -> typer.Typer:
-    """The application with all its commands, in the order the help lists them."""
+    """The application with all its commands."""
     app = typer.Typer(
         name="durastream",
         no_args_is_help=True,
@@ -18,7 +53,7 @@ def build() -> typer.Typer:
         context_settings={"auto_envvar_prefix": "DURASTREAM", "help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
-    for group in (demo, dev, serving, starting, looking, control, hubs):
+    for group in _GROUPS:
         group.register(app)
     return app
 

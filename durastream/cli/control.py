@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from durastream.cli import choose, completion
 from durastream.cli.ask import confirm
 from durastream.cli.bulk import apply
 from durastream.cli.exits import OK, UsageError
 from durastream.cli.flags import command
-from durastream.cli.looking import FilterFlags, query
+from durastream.cli.inputs import read_input
+from durastream.cli.output import Format
 from durastream.cli.session import Session
-from durastream.cli.starting import read_input
 from durastream.core.status import COMPLETED, FAILED, PENDING, RUNNING, SUSPENDED, TERMINATED, Status
 
 if TYPE_CHECKING:
     from durastream.client import Client
-    from durastream.client.views import Filters
 
 
 @dataclass(frozen=True)
 class EventFlags:
-    id: Annotated[str, typer.Argument(metavar="ID", help="Instance id.")]
+    id: Annotated[str, typer.Argument(metavar="ID", help="Instance id.", autocompletion=completion.ids)]
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the event.")]
     data: Annotated[
         str | None, typer.Option("--data", "-d", metavar="JSON", help="What it carries; @FILE or - as in start.")
@@ -36,11 +36,17 @@ class EventFlags:
 class Chosen:
     """Ids to act on."""
 
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Instance ids; or use a filter.")] = None
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Instance ids; or use a filter.", autocompletion=completion.ids),
+    ] = None
 
 
 @dataclass(frozen=True)
-class VerbFlags(FilterFlags, Chosen):
+class VerbFlags(choose.FilterFlags, Chosen):
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="Of those that fit a filter at most this many; 0 for all.")
+    ] = 100_000
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="DURASTREAM_YES", help="Do not ask.")] = False
 
 
@@ -151,7 +157,12 @@ def register(app: typer.Typer) -> None:
 
 def _examples(verb: Verb) -> list[str]:
     yes = " --yes" if verb.destructive else ""
-    return [f"durastream {verb.name} order-7{yes}", f"durastream {verb.name} --name place_order --since 2h --yes"]
+    status = verb.targets[-1].lower()
+    return [
+        f"durastream {verb.name} order-7{yes}",
+        f"durastream {verb.name} --filter 'status:{status} name:Order* after:1h'",
+        f"durastream {verb.name} --status {status} --prefix order-2031- --yes -o json",
+    ]
 
 
 async def event(session: Session, flags: EventFlags) -> int:
@@ -166,27 +177,47 @@ async def event(session: Session, flags: EventFlags) -> int:
 async def _run_verb(verb: Verb, session: Session, flags: VerbFlags) -> int:
     wanted = _wanted(verb, flags)
     async with session.client() as client:
-        ids = list(dict.fromkeys(flags.ids or ())) or [each.id async for each in client.list(limit=None, **wanted)]
+        ids, more = list(dict.fromkeys(flags.ids or ())), False
+        if wanted is not None:
+            ids, more = await _found(session, client, wanted, flags.limit)
         if not ids:
-            session.printer.note(f"no instance matches: nothing to {verb.name}")
+            session.printer.note(f"no instance fits {wanted}: nothing to {verb.name}")
+            if session.printer.format is Format.JSON:
+                session.printer.data({"done": [], "failed": {}})
             return OK
-        if verb.destructive or not flags.ids:
-            confirm(_question(verb, ids), yes=flags.yes)
-        return await apply(session.printer, ids, change=lambda each: verb.change(client, each, flags), done=verb.done)
+        if verb.destructive or wanted is not None:
+            confirm(_question(verb, ids, more=more), yes=flags.yes)
+        code = await apply(session.printer, ids, change=lambda each: verb.change(client, each, flags), done=verb.done)
+    if more:
+        session.printer.note(f"more instances fit than --limit {flags.limit} lets through; 0 is for all")
+    return code
 
 
-def _wanted(verb: Verb, flags: VerbFlags) -> Filters:
-    """The filter, for `Client.list`. Raises UsageError unless there are either ids or a filter."""
-    filtered = any(getattr(flags, field.name) for field in fields(FilterFlags))
+async def _found(session: Session, client: Client, wanted: choose.Selection, limit: int) -> tuple[list[str], bool]:
+    """Ids of those that fit, at most `limit`, and whether there are more."""
+    ids: list[str] = []
+    with session.printer.looking("looking for instances") as tell:
+        async for status in wanted.find(client, limit + 1 if limit else None):
+            ids.append(status.id)
+            tell(len(ids))
+    return (ids[:limit], len(ids) > limit) if limit else (ids, False)
+
+
+def _wanted(verb: Verb, flags: VerbFlags) -> choose.Selection | None:
+    """The filter; None where ids were given. Raises UsageError unless there is one of both."""
+    filtered = choose.given(flags)
     if flags.ids and filtered:
         raise UsageError("give ids or a filter, not both")
-    if not flags.ids and not filtered:
+    if flags.ids:
+        return None
+    if not filtered:
         raise UsageError(f"which instances? Give ids, or a filter: durastream {verb.name} --status {verb.targets[0]}")
-    wanted = query(flags)
-    wanted["status"] = wanted.get("status") or verb.targets
-    return wanted
+    return choose.selection(flags, otherwise=verb.targets)
 
 
-def _question(verb: Verb, ids: list[str]) -> str:
-    what = ids[0] if len(ids) == 1 else f"{len(ids):,} instances ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})"
-    return f"{verb.name.capitalize()} {what}?"
+def _question(verb: Verb, ids: list[str], *, more: bool) -> str:
+    if len(ids) == 1:
+        return f"{verb.name.capitalize()} {ids[0]}?"
+    shown = f"{', '.join(ids[:3])}{', …' if len(ids) > 3 else ''}"
+    left = " More fit than --limit lets through." if more else ""
+    return f"{verb.name.capitalize()} {len(ids):,} instances ({shown})?{left}"

@@ -13,9 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from durastream.cli.demo_witness import Run, Verdict
-from durastream.cli.output import status_text, table
+from durastream.cli.output import status_cell, table
 from durastream.core.status import COMPLETED, PENDING, Status
-from durastream.inspect.rows import SYMBOLS
 
 _LINE_SECONDS = 1.0
 
@@ -91,7 +90,7 @@ def _order_cells(picture: Picture, order: str) -> list[object]:
     open_runs = [run for run in runs if run.done is None and run.step not in done]
     status = picture.statuses.get(order, PENDING)
     marks = Text("".join("●" if step in done else "○" for step in picture.steps), style="green")
-    return [order, status_text(status, SYMBOLS[status]), marks, _now(open_runs, picture.killed)]
+    return [order, status_cell(status), marks, _now(open_runs, picture.killed)]
 
 
 def _now(open_runs: Sequence[Run], killed: str | None) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from durastream import errors
+from durastream.inspect.filter_tokens import FilterError
 from durastream.store.connect import BadUrl
 
 OK = 0
@@ -26,7 +27,9 @@ EXIT_CODES: dict[type[BaseException], int] = {
     errors.NotRegistered: USAGE,
     UsageError: USAGE,
     BadUrl: USAGE,
+    FilterError: USAGE,
     errors.InstanceNotFound: NOT_FOUND,
+    errors.EntityNotFound: NOT_FOUND,
     errors.HubNotFound: NOT_FOUND,
     errors.InstanceExists: CONFLICT,
     errors.Conflict: CONFLICT,

@@ -14,8 +14,9 @@ from rich.table import Table
 from durastream.cli import times
 from durastream.cli.ask import confirm
 from durastream.cli.flags import NoFlags, command
-from durastream.cli.output import table
+from durastream.cli.output import cut, table
 from durastream.cli.session import Session
+from durastream.inspect import ages
 from durastream.inspect.rows import when
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ async def delete(session: Session, flags: DeleteFlags) -> None:
     from durastream.store.redis.hubs import delete_hub, hub_info
 
     await hub_info(session.url, flags.name)  # says so if there is none, before anybody is asked
-    confirm(f"Delete hub {flags.name} on {session.url} with all its instances?", yes=flags.yes)
+    confirm(f"Delete hub {flags.name} on {session.where} with all its instances?", yes=flags.yes)
     await delete_hub(session.url, flags.name)
     session.printer.note(f"deleted hub {flags.name}")
 
@@ -131,7 +132,7 @@ def _table(hubs: list[HubInfo]) -> Table:
 def _hub_cells(info: HubInfo) -> Iterator[object]:
     yield info.name
     yield str(info.partitions)
-    yield times.words(timedelta(milliseconds=info.retention_ms))
+    yield ages.words(timedelta(milliseconds=info.retention_ms))
     yield f"{info.payload_bytes_max:,} bytes"
     yield times.clock(when(info.created_at))
 
@@ -151,10 +152,13 @@ def _partition_cells(lease: LeaseInfo, now: float) -> Iterator[object]:
 
 
 def _worker_table(known: list[WorkerInfo]) -> Table:
-    return table(
-        ("worker", "host", "pid", "seen", "partitions", "running", "queues", "orchestrators", "activities"),
+    shown = table(
+        ("worker", "host", "pid", "seen", "owns", "running", "queues", "orchestrators", "activities"),
         (_worker_cells(worker) for worker in known),
     )
+    for column in shown.columns[2:6]:
+        column.no_wrap = True
+    return shown
 
 
 def _worker_cells(worker: WorkerInfo) -> Iterator[object]:
@@ -162,10 +166,10 @@ def _worker_cells(worker: WorkerInfo) -> Iterator[object]:
     yield worker.worker_id
     yield about.get("host")
     yield str(about.get("pid", "-"))
-    yield times.ago(when(worker.seen_at), datetime.now(UTC))
+    yield ages.ago(when(worker.seen_at), datetime.now(UTC))
     yield _count(about.get("owned"))
     yield f"{_count(about.get('busy'))} of {_count(about.get('concurrency'))}"
-    yield from (_joined(about.get(key)) for key in ("queues", "orchestrators", "activities"))
+    yield from (cut(_joined(about.get(key))) for key in ("queues", "orchestrators", "activities"))
 
 
 def _count(value: object) -> str:

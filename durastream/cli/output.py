@@ -6,7 +6,9 @@ into a pipe are as wide as their content, so that nothing a script reads is cut.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -15,10 +17,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from durastream.core.status import Status
 from durastream.inspect import sanitize
+from durastream.inspect.rows import SYMBOLS
 
 T = TypeVar("T")
 _PIPE_COLUMNS = 4_000  # wide enough that rich never wraps what goes into a pipe
+_ROWS_AT_ONCE = 200  # of a table: later pages are printed as they come, below the first one's header
 
 
 class Format(StrEnum):
@@ -29,7 +34,7 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
-STATUS_STYLES = {
+STATUS_STYLES: dict[Status, str] = {
     "Pending": "dim",
     "Running": "cyan",
     "Completed": "green",
@@ -54,7 +59,14 @@ class Printer:
         elif text is None:
             self._write(to_json(record, indent=self.stdout.is_terminal))
         else:
-            self.stdout.print(text())
+            self._show(text())
+
+    def text(self, record: object, text: str) -> None:
+        """One result that is a text for other programs: written as it is, never folded."""
+        if self.format is Format.TEXT:
+            self._put(sanitize.block(text, len(text)))
+        else:
+            self.data(record)
 
     def record_only(self, record: object) -> None:
         """One result that only programs want on stdout: people have been told on stderr."""
@@ -65,7 +77,7 @@ class Printer:
         """Several results: a table, a JSON array, or a line each."""
         everything = list(records)
         if self.format is Format.TEXT:
-            self.stdout.print(table(everything))
+            self._show(table(everything))
         elif self.format is Format.JSON:
             self._write(to_json([record(each) for each in everything], indent=True))
         else:
@@ -75,27 +87,94 @@ class Printer:
     async def stream(
         self, records: AsyncIterable[T], table: Callable[[list[T]], object], record: Callable[[T], object]
     ) -> int:
-        """Like `rows`; JSON lines are written as they come. Returns how many there were."""
-        if self.format is not Format.JSONL:
-            everything = [each async for each in records]
-            self.rows(everything, table, record)
-            return len(everything)
+        """Like `rows`, but written as they come, so that few are held at a time. Returns how many there were."""
+        write = {Format.TEXT: self._stream_text, Format.JSON: self._stream_json, Format.JSONL: self._stream_lines}
+        return await write[self.format](records, table, record)
+
+    async def _stream_text(
+        self, records: AsyncIterable[T], table: Callable[[list[T]], object], record: Callable[[T], object]
+    ) -> int:
+        count = 0
+        async for page in _pages(records, _ROWS_AT_ONCE):
+            shown = table(page)
+            if count and isinstance(shown, Table):
+                shown.show_header = False
+            self._show(shown)
+            count += len(page)
+        if count == 0:
+            self._show(table([]))
+        return count
+
+    async def _stream_json(
+        self, records: AsyncIterable[T], table: Callable[[list[T]], object], record: Callable[[T], object]
+    ) -> int:
+        count = 0
+        async for each in records:
+            self._put(("," if count else "[") + "\n" + to_json(record(each), indent=True))
+            count += 1
+        self._write("\n]" if count else "[]")
+        return count
+
+    async def _stream_lines(
+        self, records: AsyncIterable[T], table: Callable[[list[T]], object], record: Callable[[T], object]
+    ) -> int:
         count = 0
         async for each in records:
             self._write(to_json(record(each)))
             count += 1
         return count
 
+    @property
+    def lively(self) -> bool:
+        """Whether a bar, a spinner or a live display may be shown: a person looks at stderr, and wants more than plain text."""
+        console = self.stderr
+        return console.file.isatty() and not console.is_dumb_terminal and not os.environ.get("NO_COLOR")
+
+    @contextmanager
+    def looking(self, what: str) -> Iterator[Callable[[int], None]]:
+        """While something is counted: a line on a terminal that shows the count so far."""
+        if not self.lively:
+            yield lambda count: None
+            return
+        with self.stderr.status(f"{what} …") as status:
+            yield lambda count: status.update(f"{what} … {count:,} found")
+
     def note(self, message: object) -> None:
         """Something the user should know, that is no result. A string is sanitised, and is no markup."""
-        self.stderr.print(sanitize.block(message) if isinstance(message, str) else message)
+        if isinstance(message, Text):  # printing joins texts, which loses how the text itself wants to be wrapped
+            self.stderr.print(message, no_wrap=message.no_wrap, overflow=message.overflow)
+        else:
+            self.stderr.print(sanitize.block(message) if isinstance(message, str) else message)
 
     def error(self, message: str) -> None:
         self.stderr.print(Text.assemble(("error: ", "bold red"), sanitize.block(message, 4_000)))
 
+    def _show(self, what: object) -> None:
+        """Text on stdout. In a pipe without the spaces that fill up the cells of a table."""
+        if self.stdout.is_terminal:
+            self.stdout.print(what)
+            return
+        with self.stdout.capture() as captured:
+            self.stdout.print(what)
+        self.stdout.file.write("".join(line.rstrip(" ") + "\n" for line in captured.get().split("\n")[:-1]))
+
     def _write(self, text: str) -> None:
+        self._put(text + "\n")
+
+    def _put(self, text: str) -> None:
         # Past rich: it would fold long lines.
-        self.stdout.file.write(sanitize.json_text(text) + "\n")
+        self.stdout.file.write(sanitize.json_text(text))
+
+
+async def _pages(records: AsyncIterable[T], size: int) -> AsyncIterator[list[T]]:
+    page: list[T] = []
+    async for each in records:
+        page.append(each)
+        if len(page) == size:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -125,8 +204,17 @@ def cell(value: object, limit: int = 120) -> Text:
     return Text("-" if value is None or value == "" else sanitize.line(value, limit))
 
 
-def status_text(status: str, symbol: str = "") -> Text:
-    return Text(f"{symbol} {status}".strip(), style=STATUS_STYLES.get(status, ""))
+def cut(value: object) -> Text:
+    """One line that ends where the terminal does, for what is too long for a table: -o json has all of it."""
+    shown = cell(value or " ")
+    shown.no_wrap, shown.overflow = True, "ellipsis"
+    return shown
+
+
+def status_cell(status: Status, *, stuck: bool = False) -> Text:
+    """Symbol and word, in colour where there is any; with a mark if something keeps the instance from moving."""
+    symbol = SYMBOLS.get(status, "?")
+    return Text(f"{symbol} {status}{' !' if stuck else ''}", style=STATUS_STYLES.get(status, ""))
 
 
 def to_json(value: object, *, indent: bool = False) -> str:

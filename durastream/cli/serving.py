@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from durastream.cli import target
+from durastream.cli import completion, target
 from durastream.cli.exits import OK, UsageError
 from durastream.cli.flags import command
 from durastream.cli.logs import Level, LogFormat, to_stderr
@@ -28,7 +28,12 @@ class WorkerFlags:
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The app to run, for example shop.flows:app.")]
     queues: Annotated[
         str | None,
-        typer.Option("--queues", metavar="A,B", help="Activity queues to serve; `default` if left out."),
+        typer.Option(
+            "--queues",
+            metavar="A,B",
+            help="Activity queues to serve; `default` if left out.",
+            autocompletion=completion.queues,
+        ),
     ] = None
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", "-c", min=1, help="Activities at once in each process.")

@@ -32,6 +32,13 @@ class Session:
     def url(self) -> str:
         return self.redis or DEFAULT_URL
 
+    @property
+    def where(self) -> str:
+        """The URL as it may be shown: without its password. Raises BadUrl."""
+        from durastream.store.connect import Endpoint
+
+        return str(Endpoint.parse(self.url))
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         """A connected client of the session's hub."""

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
 from durastream import errors
-from durastream.cli import times
+from durastream.cli import completion, times
 from durastream.cli.exits import FAILED, OK, UsageError
 from durastream.cli.flags import command
-from durastream.cli.looking import history_line, status_record
+from durastream.cli.following import following
+from durastream.cli.inputs import read_input, read_tags
 from durastream.cli.output import Printer, to_json
+from durastream.cli.records import status_record
 from durastream.cli.session import Session
-from durastream.inspect.rows import history_rows
 
 if TYPE_CHECKING:
     from durastream.client import Client
 
-_FOLLOW_SECONDS = 0.25
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Stop waiting after this long.")]
 
 
@@ -38,7 +32,10 @@ class IfExists(StrEnum):
 
 @dataclass(frozen=True)
 class StartFlags:
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the orchestrator.")]
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Name of the orchestrator.", autocompletion=completion.orchestrators),
+    ]
     input: Annotated[
         str | None,
         typer.Option("--input", "-i", metavar="JSON", help="Input as JSON; @FILE reads a file, - reads stdin."),
@@ -58,7 +55,7 @@ class StartFlags:
 
 @dataclass(frozen=True)
 class WaitFlags:
-    id: Annotated[str, typer.Argument(metavar="ID", help="Instance id.")]
+    id: Annotated[str, typer.Argument(metavar="ID", help="Instance id.", autocompletion=completion.ids)]
     timeout: Timeout = None
 
 
@@ -78,7 +75,7 @@ def register(app: typer.Typer) -> None:
 
 
 async def start(session: Session, flags: StartFlags) -> int:
-    """Start an orchestration and print its id; with --wait print its output instead.
+    """Start an orchestration and print its id; with --wait show its steps on stderr, then print its output instead.
 
     It starts as soon as a worker has it: without a worker it stays Pending, and is not lost.
     """
@@ -113,77 +110,17 @@ async def wait(session: Session, flags: WaitFlags) -> int:
 
 
 async def outcome(printer: Printer, client: Client, instance_id: str, *, timeout: float | None) -> int:
-    """Wait, show the steps on a terminal meanwhile, print how it ended."""
-    code = OK
-    async with _following(printer, client, instance_id):
+    """Wait, show the steps meanwhile, print how it ended."""
+    failed: errors.OrchestrationFailed | None = None
+    async with following(printer, client, instance_id):
         try:
             await client.handle(instance_id).result(timeout=timeout)
         except errors.OrchestrationFailed as error:
-            code = FAILED
-            printer.error(f"{error}\n{error.stack}".rstrip())
+            failed = error
     status = await client.status(instance_id)
-    if code == OK:
+    if failed is None:
         printer.data(status_record(status), text=lambda: to_json(status.output))
-    else:
-        printer.record_only(status_record(status))
-    return code
-
-
-@asynccontextmanager
-async def _following(printer: Printer, client: Client, instance_id: str) -> AsyncIterator[None]:
-    """Print each history event as it is recorded, for a person who watches; nothing off a terminal."""
-    if not printer.stderr.is_terminal:
-        yield
-        return
-    shown = 0
-
-    async def show_more() -> None:
-        nonlocal shown
-        history = await client.history(instance_id)
-        for row in history_rows(history[shown:], shown):
-            printer.note(history_line(row))
-        shown = len(history)
-
-    follower = asyncio.create_task(_for_ever(show_more))
-    try:
-        yield
-    finally:
-        follower.cancel()
-        await asyncio.wait([follower])
-    await show_more()
-
-
-async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await step()
-        await asyncio.sleep(_FOLLOW_SECONDS)
-
-
-def read_input(text: str | None) -> Any:
-    """The value of `--input` / `--data`."""
-    if text is None:
-        return None
-    source = _read(text)
-    try:
-        return orjson.loads(source)
-    except ValueError as error:
-        hint = "a JSON string needs its own quotes: '\"text\"'" if text == source else f"read from {text}"
-        raise UsageError(f"not JSON ({error}): {source[:80]!r}; {hint}") from None
-
-
-def _read(text: str) -> str:
-    if text == "-":
-        return sys.stdin.read()
-    if not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {text[1:]!r}: {error}") from None
-
-
-def read_tags(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if not pair.partition("=")[0] or "=" not in pair:
-            raise UsageError(f"--tag {pair!r}: write KEY=VALUE")
-    return dict(pair.split("=", 1) for pair in pairs)
+        return OK
+    printer.error(f"{failed}\n{failed.stack}".rstrip())
+    printer.record_only(status_record(status))
+    return FAILED

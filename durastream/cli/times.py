@@ -49,27 +49,14 @@ def _iso(text: str) -> datetime:
         ) from None
 
 
-def words(span: timedelta) -> str:
-    """A duration in at most two units: `850 ms`, `3.2 s`, `5 m 10 s`, `2 h 4 m`, `3 d 1 h`.
-
-    >>> words(timedelta(seconds=310))
-    '5 m 10 s'
-    """
-    seconds = span.total_seconds()
-    if seconds < 1:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    for unit, size, smaller, step in (("d", 86_400, "h", 3_600), ("h", 3_600, "m", 60), ("m", 60, "s", 1)):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit} {seconds % size // step:.0f} {smaller}"
-    raise AssertionError("unreachable: every duration over a minute has a unit")
-
-
-def ago(then: datetime, now: datetime) -> str:
-    return f"{words(now - then)} ago"
-
-
 def clock(then: datetime | None) -> str:
     """Local date and time to the second; `-` where there is none."""
     return "-" if then is None else f"{then.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def short(then: datetime) -> str:
+    """Local time of day; for another day the date and the time to the minute. At most 11 characters, within a year."""
+    local, today = then.astimezone(), datetime.now(UTC).astimezone()
+    if local.date() == today.date():
+        return f"{local:%H:%M:%S}"
+    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d}"

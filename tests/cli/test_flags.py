@@ -64,3 +64,12 @@ def test_help_has_an_example_that_parses(words: list[str]) -> None:
 def test_usage_errors_have_code_2(cli: Cli) -> None:
     assert cli("start").exit_code == 2
     assert cli("nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_flag_has_a_variable(words: list[str]) -> None:
+    shown = CliRunner().invoke(build(), [*words, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).stdout
+    options = shown.split("Options:")[1].split("Examples:")[0]
+    flags = re.split(r"^  (?=-)", options, flags=re.MULTILINE)[1:]
+    lacking = [flag.split("  ")[0] for flag in flags if "--help" not in flag and "DURASTREAM_" not in flag]
+    assert not lacking

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from durastream.cli.output import Format, Printer, payload, to_json
+from durastream.cli.output import Format, Printer, payload, table, to_json
 from durastream.core.events import Failure, TaskFailed
 
 
@@ -42,3 +42,8 @@ def test_markup_is_text(capsys: pytest.CaptureFixture[str]) -> None:
 def test_long_lines_stay_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     Printer(Format.TEXT).data(None, text=lambda: "x" * 500)
     assert capsys.readouterr().out == "x" * 500 + "\n"
+
+
+def test_no_spaces_at_the_end_of_lines_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    Printer(Format.TEXT).rows(["a", "long"], lambda rows: table(("x", "y"), ([row, row] for row in rows)), str)
+    assert capsys.readouterr().out == "X     Y\na     a\nlong  long\n"

@@ -8,6 +8,7 @@ import pytest
 
 from durastream.core.events import Failure
 from tests.cli.fakes import Cli, FakeClient, completed, instance
+from tests.cli.test_showing import HISTORY
 
 
 def test_start_prints_the_id_and_nothing_else(cli: Cli, client: FakeClient) -> None:
@@ -31,6 +32,14 @@ def test_start_passes_every_option(cli: Cli, client: FakeClient) -> None:
 def test_start_and_wait_prints_the_output(cli: Cli) -> None:
     result = cli("start", "hello", "--input", '"world"', "--wait")
     assert (result.exit_code, result.stdout, result.stderr) == (0, '"world"\n', "started new-1\n")
+
+
+def test_the_steps_are_shown_on_stderr(cli: Cli, client: FakeClient) -> None:
+    client.record(completed("x-1", output=1), HISTORY)
+    result = cli("wait", "x-1")
+    assert result.stdout == "1\n"
+    lines = [" ".join(line.split()) for line in result.stderr.splitlines()]
+    assert lines == ['● started flow {"a":1}', "· charge", "✔ charge 500 ms", "· ship"]
 
 
 def test_input_from_a_file_and_from_stdin(cli: Cli, client: FakeClient, tmp_path: Path) -> None:

@@ -37,11 +37,3 @@ def test_iso_times_keep_their_zone() -> None:
 def test_what_is_no_time() -> None:
     with pytest.raises(UsageError, match="no time"):
         times.moment("tomorrow")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-1, "0 ms"), (0.85, "850 ms"), (3.21, "3.2 s"), (310, "5 m 10 s"), (7_440, "2 h 4 m"), (262_800, "3 d 1 h")],
-)
-def test_words(seconds: float, text: str) -> None:
-    assert times.words(timedelta(seconds=seconds)) == text
