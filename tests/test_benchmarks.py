@@ -6,12 +6,13 @@ import io
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from benchmarks import entities
+from benchmarks import entities, planted
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.harness import Cpu, Measurement, process_cpu_s, process_memory_bytes, table
 from durastream.core.ids import partition_of
@@ -55,6 +56,13 @@ def test_calls_go_to_other_partitions() -> None:
     assert homes == set(range(16)) - {partition_of("calls-1", 16)}
 
 
+def test_planted_instances_have_ids_of_their_own_and_few_the_prefix() -> None:
+    ids = [planted.KINDS[number % len(planted.KINDS)].id(number) for number in range(100_000)]
+    assert len(set(ids)) == len(ids)
+    assert sum(one.startswith(planted.FEW_PREFIX) for one in ids) == planted.FEW
+    assert Counter(map(planted.status_of, range(100_000)))["Running"] == 1_000
+
+
 def quickly(*names: str) -> str:
     """What these benchmarks print, with a tenth of the work."""
     command = [sys.executable, "-m", "benchmarks", "--quick", *names]
@@ -80,4 +88,14 @@ def test_entities_run() -> None:
     assert printed.count("20,000 signals") == 4
     assert "1,000 transfers" in printed
     for goal in ("at least 30,000", "at least 15,000", "at most 1.5", "at least 1,000", "bytes"):
+        assert goal in printed
+
+
+@pytest.mark.slow
+@pytest.mark.real_server
+def test_terminal_runs() -> None:
+    printed = quickly("terminal")
+    assert "100,000 instances planted" in printed
+    assert printed.count("16,000 orchestrations") == 2
+    for goal in ("under 1", "never over 50", "at least 0.95"):
         assert goal in printed
