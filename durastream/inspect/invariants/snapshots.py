@@ -163,6 +163,15 @@ class LeaseSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class RouterSnapshot:
+    """The highest epoch of a router of the ingress that a partition has seen; None: none has been here."""
+
+    key: str
+    epoch: bytes | None
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeySnapshot:
     """A key as the inventory finds it. `wanted`: the type it should have; None: no such key is known."""
 
@@ -188,3 +197,12 @@ class HubSnapshot:
     seen: Mapping[str, float]  # workers
     about: AbstractSet[str]  # workers of whom something is told
     now: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSnapshot:
+    """A member of an index, or a field of a hash of the partition, that names nothing: it is no UTF-8, or no id."""
+
+    key: str
+    kind: str  # zset or hash
+    raw: bytes

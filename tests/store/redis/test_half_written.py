@@ -15,7 +15,7 @@ import redis
 
 from durastream.core.status import RUNNING
 from durastream.errors import Refused, StoreError, StoreUnavailable
-from durastream.store.protocol import Commit, InstanceChange, Lease, Outcome
+from durastream.store.protocol import Commit, InstanceChange, Lease, NewInstance, Outcome
 from durastream.store.redis import RedisStore
 from tests.store.conformance.values import AT, LONG_MS, ids_in, new
 
@@ -121,7 +121,11 @@ async def reclaim(at: Stage) -> Any:
 
 
 async def route(at: Stage) -> Any:
-    batch = [("7-0", new(TWO, "c.0")), ("8-0", b"message"), ("9-0", new(THREE, "d.0", start_at=AT))]
+    batch: list[tuple[str, NewInstance | bytes]] = [
+        ("7-0", new(TWO, "c.0")),
+        ("8-0", b"message"),
+        ("9-0", new(THREE, "d.0", start_at=AT)),
+    ]
     return await at.store.route(P, at.router, batch, ["1-0"])
 
 
