@@ -60,7 +60,9 @@ def check_tags(tags: object, size_bytes: int) -> None:
     for item in tags.items():
         for text in item:
             if not isinstance(text, str) or len(text.encode("utf-8", "surrogatepass")) > TAG_BYTES_MAX:
-                raise InvalidId(f"tag {_quoted(item[0])}: names and values are strings of at most {TAG_BYTES_MAX} bytes")
+                raise InvalidId(
+                    f"tag {_quoted(item[0])}: names and values are strings of at most {TAG_BYTES_MAX} bytes"
+                )
     if size_bytes > TAGS_BYTES_MAX:
         raise InvalidId(f"tags are {size_bytes} bytes as JSON; at most {TAGS_BYTES_MAX}")
 

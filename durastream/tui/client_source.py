@@ -57,11 +57,11 @@ class ClientSource:
 
     async def walk(self, wanted: Filter) -> AsyncGenerator[Row | None, None]:
         if wanted.nothing or wanted.prefix or wanted.ids is not None:
-            async for status in find(self._client, wanted):
+            async for status in find(self._client, wanted, payloads=False):
                 yield row(status)
             return
         missed = 0
-        listed = cast("AsyncGenerator[InstanceStatus, None]", self._client.list(**wanted.listing()))
+        listed = cast("AsyncGenerator[InstanceStatus, None]", self._client.list(payloads=False, **wanted.listing()))
         async with aclosing(listed):
             async for status in listed:
                 if wanted.matches(status):
@@ -76,7 +76,7 @@ class ClientSource:
             return Newest([], None, None)
         listing = wanted.listing()
         listing["prefix"] = None  # it would read on until it has found so many
-        found = [status async for status in self._client.list(limit=count, **listing)]
+        found = [status async for status in self._client.list(limit=count, payloads=False, **listing)]
         since = found[-1].created_at if len(found) == count else None
         until = found[0].created_at if found else None
         return Newest([row(status) for status in found if wanted.matches(status)], since, until)

@@ -209,5 +209,7 @@ HANDLERS: dict[type, Callable[[Partition, Live, Any], Answer]] = {
     Expiry: administration.expire,
 }
 
-ALWAYS: frozenset[type] = frozenset((Start, ScheduledStart, Resume, Terminate, Rewind, Restart, Purge, Describe, Expiry))
+ALWAYS: frozenset[type] = frozenset(
+    (Start, ScheduledStart, Resume, Terminate, Rewind, Restart, Purge, Describe, Expiry)
+)
 """Kinds that get through to an instance that is parked or has not started yet."""

@@ -99,7 +99,8 @@ async def test_a_hub_of_another_release(server_url: str, settings: redis.Redis) 
 @pytest.mark.parametrize("spoilt", [{"partitions": "many"}, {"partitions": "0"}, {"retention_ms": ""}, {"schema": "x"}])
 async def test_a_hub_whose_settings_were_spoilt(server_url: str, settings: redis.Redis, spoilt: dict[str, str]) -> None:
     async with ds.Client(server_url):
-        settings.hset("ds:{default}:hub", mapping=dict(spoilt))
+        for name, value in spoilt.items():
+            settings.hset("ds:{default}:hub", name, value)
     with pytest.raises(ds.HubMismatch, match="settings of hub 'default'"):
         async with ds.Client(server_url):
             raise AssertionError("it was opened")

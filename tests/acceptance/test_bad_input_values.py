@@ -4,7 +4,7 @@ what is not is refused with what it is, where, and how large."""
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -181,10 +181,11 @@ async def test_values_at_the_limit(client: ds.Client, value: Any) -> None:
 @pytest.mark.parametrize("what", OVER)
 async def test_values_over_the_limit(client: ds.Client, server_url: str, what: str) -> None:
     value, message = OVER[what]
-    for name, call in {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "input": lambda: client.start(everywhere, value, instance_id="x"),
         "data": lambda: client.raise_event("x", "it", value),
-    }.items():
+    }
+    for name, call in calls.items():
         with pytest.raises(ds.PayloadError, match=f"(?s){name}.*{message}|{message}"):
             await call()
     with garden(server_url) as plants:

@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
         yield started
 
 
-@pytest.fixture(params=[*REAL_SERVERS.values()][:1] or [NO_SERVER])
+@pytest.fixture(params=WHERE[:1] or [NO_SERVER])
 def any_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     """For what does not depend on the kind of server."""
     with EmbeddedServer.start(request.param) as started:

@@ -160,7 +160,7 @@ async def test_a_message_that_cannot_be_handled_becomes_a_dead_letter_and_stops_
     async with serving(app, server_url) as client:
         with redis.Redis.from_url(server_url) as server:
             for message in bad:
-                home = partition_of(message.instance_id, 16)
+                home = partition_of(message[0], 16)
                 server.xadd(keys.partitions[home].inbox, {"m": wire.pack_message(message)})
             elsewhere = (partition_of("bad", 16) + 1) % 16
             good = Start("bad", "token.0", "steps", None, b"1", None, None, None, None, "error", False)

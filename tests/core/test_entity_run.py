@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -110,7 +111,7 @@ def ask(code: EntityCode, operation: str, data: bytes | None = None, caller: Par
     return outcome if isinstance(outcome, Outcome) else asyncio.run(_awaited(outcome))
 
 
-async def _awaited(outcome: Any) -> Outcome:
+async def _awaited(outcome: Awaitable[Outcome]) -> Outcome:
     return await outcome
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from durastream.core.events import Parent
 from durastream.core.gate import Effects, Fired, Gate, Work
-from durastream.core.messages import EntityOperation, LockEntities, LockGranted, UnlockEntities
+from durastream.core.messages import EntityMessage, EntityOperation, LockEntities, LockGranted, UnlockEntities
 from durastream.core.sections import give_up, unlock_each
 
 HOLDER = Parent("one", "x.0", 3)
@@ -77,7 +77,8 @@ def test_a_lock_goes_on_to_the_next_entity() -> None:
 
 def test_while_locked_only_the_holder_passes() -> None:
     gate = Gate()
-    for source, message in enumerate((lock(HOLDER), call("other", OTHER), call("signal"), call("mine", HOLDER))):
+    messages: list[EntityMessage] = [lock(HOLDER), call("other", OTHER), call("signal"), call("mine", HOLDER)]
+    for source, message in enumerate(messages):
         gate.arrive(message, source)
     assert run(gate) == ["mine"]
     effects = gate.take_effects()
@@ -92,7 +93,7 @@ def test_another_execution_of_the_holder_does_not_pass() -> None:
 
 
 def test_a_release_lets_through_what_waited_in_order() -> None:
-    queue = [(4, call("a")), (7, lock(OTHER)), (9, call("b"))]
+    queue: list[tuple[int, EntityMessage]] = [(4, call("a")), (7, lock(OTHER)), (9, call("b"))]
     gate = Gate(HOLDER, queue)
     gate.arrive(call("new"), 1)
     gate.arrive(UnlockEntities("@E@a", (), HOLDER), 2)
@@ -238,15 +239,15 @@ class World:
 
     def step(self) -> bool:
         """One random thing that can happen; False when nothing can."""
-        moves = [("deliver", key) for key, queue in self.channels.items() if queue]
-        moves += [("act", name) for name, section in self.sections.items() if section.may_act]
+        moves: list[tuple[str, str] | Section] = [key for key, queue in self.channels.items() if queue]
+        moves += [section for section in self.sections.values() if section.may_act]
         if not moves:
             return False
-        kind, what = self.rng.choice(moves)
-        if kind == "act":
-            self.act(self.sections[what])  # type: ignore[index]
+        what = self.rng.choice(moves)
+        if isinstance(what, Section):
+            self.act(what)
         else:
-            self.deliver(what, self.channels[what].popleft())  # type: ignore[index,arg-type]
+            self.deliver(what, self.channels[what].popleft())
         return True
 
     def act(self, section: Section) -> None:
@@ -319,8 +320,8 @@ def test_never_two_holders_never_a_deadlock_always_released(seed: int) -> None:
         steps += 1
         assert steps < 20_000, f"seed {seed}: it does not come to an end"
         if steps < 200 and world.rng.random() < 0.1:
-            entity = world.rng.choice(clients)
-            world.send("client", EntityOperation(entity, "signal", None, None, None, None))
+            target = world.rng.choice(clients)
+            world.send("client", EntityOperation(target, "signal", None, None, None, None))
     stuck = [section for section in world.sections.values() if section.state != "left"]
     assert not stuck, f"seed {seed}: a deadlock of {stuck}"
 

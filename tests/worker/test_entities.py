@@ -103,8 +103,8 @@ def lock(holder: Parent) -> LockEntities:
 
 
 async def record(rig: Rig, entity: str = A) -> EntityRecord | None:
-    (found,) = await rig.store.entities([entity])
-    return found
+    found: list[EntityRecord | None] = await rig.store.entities([entity])
+    return found[0]
 
 
 async def known(rig: Rig) -> EntityRecord:
