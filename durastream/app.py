@@ -146,15 +146,8 @@ class App:
         """
 
         def register(target: F) -> F:
-            known_as = check_entity_name(name or target.__name__)
             local_names = _local_names(target, sys._getframe(depth))
-            definition: EntityDefinition
-            if isinstance(target, type):
-                definition = ClassEntity(known_as, self, target, local_names=local_names)
-                definition.check()
-            else:
-                check_entity_function(target)
-                definition = FunctionEntity(known_as, self, target, local_names=local_names)
+            definition = self._entity(check_entity_name(name or target.__name__), target, local_names)
             self._add_entity(definition)
             _mark(target, definition)
             return target
@@ -185,6 +178,13 @@ class App:
                 f"orchestrator {definition.name!r}{version} is registered already: give one another name or version"
             )
         versions[definition.version] = definition
+
+    def _entity(self, name: str, target: object, local_names: Mapping[str, Any]) -> EntityDefinition:
+        if isinstance(target, type):
+            of_class = ClassEntity(name, self, target, local_names=local_names)
+            of_class.check()
+            return of_class
+        return FunctionEntity(name, self, check_entity_function(target), local_names=local_names)
 
     def _add_entity(self, definition: EntityDefinition) -> None:
         if definition.name in self._entities:

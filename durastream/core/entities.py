@@ -198,8 +198,8 @@ def _as_tuple(slots: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-def check_entity_function(function: Callable[..., Any]) -> None:
-    """Raises OrchestratorError for a function that cannot be an entity."""
+def check_entity_function(function: Any) -> Callable[..., Any]:
+    """The function itself if it can be an entity. Raises OrchestratorError."""
     shown = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
     if not inspect.isroutine(function) or inspect.isbuiltin(function):
         raise OrchestratorError(f"an entity must be a class or a function, not {function!r}")
@@ -209,3 +209,4 @@ def check_entity_function(function: Callable[..., Any]) -> None:
     needed = [one for one in parameters if one.default is one.empty and one.kind not in _VARIADIC]
     if len(needed) != 1 or needed[0].kind is inspect.Parameter.KEYWORD_ONLY:
         raise OrchestratorError(f"entity {shown} must take the context, and nothing else: def f(ctx)")
+    return function

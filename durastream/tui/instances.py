@@ -51,6 +51,7 @@ class InstancesPane(Acting):
         super().__init__(id="instances")
         self._now = datetime.now(UTC)
         self._listing: Listing | None = None
+        self._paging: Listing | None = None  # a page of it is being loaded
         self._order = ORDERS[0]
         self._marking = False
         self.wanted = wanted  # the filter, as text
@@ -118,13 +119,18 @@ class InstancesPane(Acting):
 
     def on_table_near_end(self) -> None:
         listing = self._listing
-        if listing is not None and not listing.done and not listing.full:
+        if listing is not None and not listing.done and not listing.full and self._paging is not listing:
+            self._paging = listing  # each key near the end asks for a page: one is enough
             self.run_worker(self._page(listing), group="page", exclusive=False, exit_on_error=False)
 
     async def _page(self, listing: Listing) -> None:
-        if listing is self._listing and len(listing) - self.table.cursor < PAGE:
-            await host(self).attempt(listing.more())
-            self._show(listing)
+        try:
+            if listing is self._listing and len(listing) - self.table.cursor < PAGE:
+                await host(self).attempt(listing.more())
+                self._show(listing)
+        finally:
+            if self._paging is listing:
+                self._paging = None
 
     # -- filter and order
 
