@@ -97,8 +97,8 @@ async def test_a_deadly_signal_for_later(one_server_url: str, cure: Path) -> Non
     url, bad = one_server_url, ds.EntityId("Fragile", "bad")
     async with supervised(url, 2, TARGET), ds.Client(url) as client:
         await client.signal_entity(bad, "work", 1)
-        await client.signal_entity(bad, "die", 2, at=1)
-        await client.signal_entity(bad, "work", 3, at=1.2)
+        await client.signal_entity(bad, "die", 2, at=4)
+        await client.signal_entity(bad, "work", 3, at=4.2)
         due = await _due(client, bad)
         await until_done(client, [1, 3])
         await one_dead_letter(url, EntityOperation(str(bad), "die", b"2", None, None, due))
