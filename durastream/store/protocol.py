@@ -473,7 +473,7 @@ class WorkerStore(ClientStore, Protocol):
         ...
 
     async def deliver_all(self, partition: int, parcels: Sequence[Parcel]) -> None:
-        """Like `deliver`, for several sources. Each parcel is taken whole before the next one."""
+        """Like `deliver`, for several sources, in order. Many messages take several steps: a repeat goes on where it stopped."""
         ...
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:

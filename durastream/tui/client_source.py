@@ -42,10 +42,12 @@ _CHANGES: Final[dict[str, Callable[[Client, str], Awaitable[None]]]] = {
 class ClientSource:
     """See `source.Source`."""
 
-    def __init__(self, client: Client, where: str) -> None:
+    def __init__(self, client: Client, where: str, *, read_only: bool = False) -> None:
+        """`read_only`: nothing is written at all, so owners are not asked which external events an instance waits for."""
         self.hub = client.hub.name
         self.where = where
         self._client = client
+        self._read_only = read_only
 
     async def overview(self) -> Overview:
         return await fetch_overview(self._client)
@@ -98,7 +100,7 @@ class ClientSource:
         return await self._client.status(instance_id)
 
     async def instance(self, instance_id: str, hub: HubFacts) -> InstanceFacts:
-        return await fetch_instance(self._client, instance_id, hub=hub, history=_EVENTS)
+        return await fetch_instance(self._client, instance_id, hub=hub, history=_EVENTS, ask=not self._read_only)
 
     async def events(self, instance_id: str, first: int, count: int) -> Sequence[Event]:
         return (await self._client.history_page(instance_id, first, count=count)).events

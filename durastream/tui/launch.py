@@ -12,7 +12,7 @@ from durastream.tui.client_source import RETRY_S, ClientSource
 async def run(url: str, hub: str, *, read_only: bool, period_s: float, wanted: str) -> None:
     """Show a hub until the user quits. `wanted`: the filter to begin with. Raises StoreUnavailable when there is no server."""
     async with Client(url, hub=hub, retry_for_s=RETRY_S) as client:
-        source = ClientSource(client, place(url))
+        source = ClientSource(client, place(url), read_only=read_only)
         await TopApp(source, read_only=read_only, period_s=period_s, wanted=wanted).run_async()
 
 

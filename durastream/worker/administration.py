@@ -13,12 +13,12 @@ from durastream.core.events import Event, ExecutionTerminated, Parent
 from durastream.core.messages import Purge, Restart, Start, Terminate
 from durastream.core.sections import give_up
 from durastream.core.status import PENDING, TERMINATED
+from durastream.core.timer_member import Expiry
 from durastream.core.turn import Turn
 from durastream.errors import StoreError, WireError
 from durastream.worker.backoff import persist
 from durastream.worker.live import Live
 from durastream.worker.recorder import creation_fields
-from durastream.worker.timer_member import Expiry
 from durastream.worker.verdicts import HOLD, LATER, Verdict
 
 if TYPE_CHECKING:

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from durastream import wire
+from durastream.core import timer_member
 from durastream.core.entity_id import EntityId
 from durastream.core.entity_run import Outcome
 from durastream.core.events import Failure
 from durastream.core.gate import Effects, Fired, Gate, Work
 from durastream.core.messages import EntityMessage, EntityOperation, EntityResult, LockEntities, Message, UnlockEntities
+from durastream.core.timer_member import SignalDue
 from durastream.errors import Refused, WireError
 from durastream.store.protocol import EntityChange, EntityRecord
-from durastream.worker import timer_member
 from durastream.worker.backoff import persist
 from durastream.worker.eviction import evict
 from durastream.worker.live import Item, format_parent, parse_parent
 from durastream.worker.live_entity import LiveEntity
 from durastream.worker.sharing import entity_known_as
-from durastream.worker.timer_member import SignalDue
 
 if TYPE_CHECKING:
     from durastream.worker.partition import Partition

@@ -44,9 +44,9 @@ from durastream.core.messages import (
     Terminate,
 )
 from durastream.core.sections import unlock_each
+from durastream.core.timer_member import Expiry, ScheduledStart, TimerDue
 from durastream.worker import administration, rewinding
 from durastream.worker.live import Live
-from durastream.worker.timer_member import Expiry, ScheduledStart, TimerDue
 from durastream.worker.verdicts import HOLD, LATER, TURN, Verdict
 
 if TYPE_CHECKING:

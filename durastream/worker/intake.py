@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from durastream import wire
+from durastream.core import timer_member
 from durastream.core.messages import Start
 from durastream.errors import InvalidId, WireError
 from durastream.store.protocol import InboxEntry
-from durastream.worker import admission, timer_member
+from durastream.worker import admission
 from durastream.worker.live import Item
 
 if TYPE_CHECKING:

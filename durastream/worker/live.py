@@ -5,9 +5,9 @@ from __future__ import annotations
 from durastream.core.events import Event, Json, Parent
 from durastream.core.messages import Message, Start
 from durastream.core.status import PENDING, TERMINAL, Status
+from durastream.core.timer_member import TimerItem
 from durastream.core.turn import Execution
 from durastream.store.protocol import Record
-from durastream.worker.timer_member import TimerItem
 
 Item = tuple[str, bool, Message | TimerItem]
 """(inbox entry id or timer member, whether it is a timer, what it says)"""

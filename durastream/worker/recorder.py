@@ -9,6 +9,7 @@ import msgpack
 import orjson
 
 from durastream import wire
+from durastream.core import timer_member
 from durastream.core.events import Event, ExecutionStarted, Failure, Json, TurnSplit
 from durastream.core.ids import generation_of, next_execution_id, partition_of
 from durastream.core.messages import ActivityItem, ChildResult, Continue, Message, Rewind
@@ -17,7 +18,6 @@ from durastream.core.status import COMPLETED, FAILED, PENDING, RUNNING, TERMINAL
 from durastream.core.turn import Turn
 from durastream.notices import failure_to_json, pack_ack, pack_end
 from durastream.store.protocol import InstanceChange
-from durastream.worker import timer_member
 from durastream.worker.committer import Committer
 from durastream.worker.executor import Executor
 from durastream.worker.live import Live, format_parent

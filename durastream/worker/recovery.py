@@ -13,15 +13,16 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from durastream.core import timer_member
 from durastream.core.events import Failure
 from durastream.core.messages import Start
 from durastream.core.status import TERMINAL
+from durastream.core.timer_member import SignalDue
 from durastream.errors import Refused
 from durastream.store.protocol import InboxEntry
-from durastream.worker import entities, intake, timer_member
+from durastream.worker import entities, intake
 from durastream.worker.backoff import persist
 from durastream.worker.live import Item, Live
-from durastream.worker.timer_member import SignalDue
 
 if TYPE_CHECKING:
     from durastream.worker.partition import Partition

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from durastream.core import events as ev
+from durastream.core import timer_member
 from durastream.core.events import Event
 from durastream.core.messages import EntityOperation
-from durastream.inspect.invariants import members
 from durastream.inspect.invariants.snapshots import EntitySnapshot, HubSnapshot, InstanceSnapshot, TimerSnapshot
 from durastream.store.protocol import ServerInfo
 
@@ -62,7 +62,7 @@ def running(**changes: Any) -> InstanceSnapshot:
 def ended(**changes: Any) -> InstanceSnapshot:
     one = history(STARTED, SCHEDULED, DONE, COMPLETED)
     fields = {**one.fields, "status": b"Completed", "completed_at": b"%d" % AT}
-    timers = {members.expiry(AT, EXECUTION, ME): float(AT + 1_000)}
+    timers = {timer_member.expiry(AT, EXECUTION, ME): float(AT + 1_000)}
     return replace(one, fields=fields, indexed={"Completed": float(AT)}, timers=timers, **changes)
 
 
@@ -99,7 +99,7 @@ def locked(**changes: Any) -> EntitySnapshot:
 
 
 def timer(**changes: Any) -> TimerSnapshot:
-    raw = members.timer(1, EXECUTION, ME).encode()
+    raw = timer_member.timer(1, EXECUTION, ME).encode()
     record = {"execution_id": EXECUTION.encode(), "status": b"Running", "revision": b"3"}
     sound = TimerSnapshot("timers", 3, raw, NOW + 5, 3, fields=record, event=ev.TimerCreated(AT, NOW + 5))
     return replace(sound, **changes)

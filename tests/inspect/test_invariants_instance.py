@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from durastream.core import events as ev
+from durastream.core import timer_member
 from durastream.core.events import Parent
 from durastream.core.messages import ActivityItem, Continue, LockGranted, Start, TaskResult, UnlockEntities
-from durastream.inspect.invariants import Violation, check, members
+from durastream.inspect.invariants import Violation, check
 from durastream.inspect.invariants.instance import INSTANCE
 from durastream.inspect.invariants.needs import Need, carried_by
 from durastream.inspect.invariants.obligations import OBLIGATIONS, needs_of
@@ -60,7 +61,7 @@ ABSENT = InstanceSnapshot(ME, 3, 3, f"i:{ME}")
         PENDING,
         ABSENT,
         history(STARTED, SCHEDULED, carried={ANSWER}),
-        history(STARTED, TIMER, timers={members.timer(1, EXECUTION, ME): NOW + 5.0}),
+        history(STARTED, TIMER, timers={timer_member.timer(1, EXECUTION, ME): NOW + 5.0}),
         history(STARTED, CHILD, children={1: ChildView("Running", Parent(ME, EXECUTION, 1))}),
         history(STARTED, CALLED, carried={ANSWER}),
         history(STARTED, LOCK, carried={ANSWER}),
@@ -156,7 +157,7 @@ def certain(one: InstanceSnapshot) -> list[bool]:
 def test_a_lost_activity_is_certain_where_code_could_not_have_cancelled_it() -> None:
     assert certain(history(STARTED, SCHEDULED)) == [True]
     assert certain(history(STARTED, SCHEDULED, RAISED)) == [True]  # nothing else would let it go on
-    timers = {members.timer(2, EXECUTION, ME): NOW + 5.0}
+    timers = {timer_member.timer(2, EXECUTION, ME): NOW + 5.0}
     assert certain(history(STARTED, SCHEDULED, TIMER, timers=timers)) == [True]
     assert certain(history(STARTED, SCHEDULED, TIMER, RAISED, timers=timers)) == [False]
 

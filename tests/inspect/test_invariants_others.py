@@ -9,7 +9,8 @@ import pytest
 
 from durastream import wire
 from durastream.core import events as ev
-from durastream.inspect.invariants import check, members
+from durastream.core import timer_member
+from durastream.inspect.invariants import check
 from durastream.inspect.invariants.entity import ENTITY as OF_ENTITY
 from durastream.inspect.invariants.hub import HUB, KEY, LEASE, MARK, MEMBER, ROUTER
 from durastream.inspect.invariants.needs import Need
@@ -32,7 +33,7 @@ from tests.inspect.snapshots import ENTITY, EXECUTION, HOLDER, ME, NOW, entity, 
 WAKE = Need("wake", ENTITY)
 RELEASE = Need("release", ENTITY, HOLDER)
 DUE = NOW + 9
-LATER = members.signal(4, DUE, ENTITY).encode()
+LATER = timer_member.signal(4, DUE, ENTITY).encode()
 
 stream = StreamSnapshot("inbox", "inbox", 2, f"{NOW}-3", NOW)
 claim = ClaimSnapshot("a:default", "1-1", "w", 5, True, True, True)
@@ -53,8 +54,11 @@ key = KeySnapshot("inbox", "stream", None, "stream")
         (OF_ENTITY, replace(entity(), fields={}, state_size=0, indexed=None)),
         (TIMERS, timer()),
         (TIMERS, timer(raw=LATER, score=DUE, fields={}, event=None, queued=wire.pack_message(signal(DUE)))),
-        (TIMERS, fields(timer(raw=members.expiry(7, EXECUTION, ME).encode(), event=None), completed_at=b"7")),
-        (TIMERS, fields(timer(raw=members.scheduled_start(EXECUTION, ME).encode(), event=None), status=b"Pending")),
+        (TIMERS, fields(timer(raw=timer_member.expiry(7, EXECUTION, ME).encode(), event=None), completed_at=b"7")),
+        (
+            TIMERS,
+            fields(timer(raw=timer_member.scheduled_start(EXECUTION, ME).encode(), event=None), status=b"Pending"),
+        ),
         (STREAM, stream),
         (STREAM, replace(stream, role="outbox", last_id=f"{NOW + 10**9}-1", epoch=NOW + 10**9)),
         (CLAIM, claim),
@@ -103,8 +107,8 @@ def test_what_is_sound_breaks_nothing(checks: Any, sound: Any) -> None:
         ("S16", "another execution", TIMERS, fields(timer(), execution_id=b"u.0")),
         ("S16", "is no timer", TIMERS, timer(event=ev.TaskCompleted(1, 1, None))),
         ("S16", "was recorded for", TIMERS, timer(event=ev.TimerCreated(1, 77))),
-        ("S16", "has not ended", TIMERS, timer(raw=members.expiry(7, EXECUTION, ME).encode())),
-        ("S16", "is Running", TIMERS, timer(raw=members.scheduled_start(EXECUTION, ME).encode())),
+        ("S16", "has not ended", TIMERS, timer(raw=timer_member.expiry(7, EXECUTION, ME).encode())),
+        ("S16", "is Running", TIMERS, timer(raw=timer_member.scheduled_start(EXECUTION, ME).encode())),
         ("S16", "nothing stands", TIMERS, timer(raw=LATER, score=DUE)),
         ("S16", "another message", TIMERS, timer(raw=LATER, score=DUE, queued=wire.pack_message(signal(5)))),
         ("L5", "far ahead", STREAM, replace(stream, last_id=f"{NOW + 10**9}-1")),

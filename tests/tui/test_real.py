@@ -144,3 +144,17 @@ async def test_the_server_goes_and_comes_back() -> None:
                 await client.start("approval", 2, instance_id="leave-2")
                 await top.shows("leave-2")
                 await top.hides("trying again")
+
+
+async def test_who_may_only_look_sends_nothing(server_url: str) -> None:
+    """Not even the question which events an instance waits for, which goes through the inbox."""
+    async with ds.Worker(an_app(), server_url), ds.Client(server_url) as client:
+        handle = await client.start("approval", 1)
+        asking, looking = ClientSource(client, "here"), ClientSource(client, "here", read_only=True)
+        hub = await asking.server()
+
+        async def told() -> bool:
+            return (await asking.instance(handle.id, hub)).awaited == ["decision"]
+
+        await eventually(told)
+        assert (await looking.instance(handle.id, hub)).awaited is None

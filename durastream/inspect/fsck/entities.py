@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from durastream import wire
+from durastream.core import timer_member
 from durastream.core.events import Event, Parent
 from durastream.core.ids import partition_of
 from durastream.core.messages import EntityOperation, LockEntities
@@ -14,7 +15,7 @@ from durastream.core.status import TERMINAL
 from durastream.errors import WireError
 from durastream.inspect.fsck.instances import Instances
 from durastream.inspect.fsck.subjects import EntityAt, InstanceAt, Look
-from durastream.inspect.invariants import history, members
+from durastream.inspect.invariants import history
 from durastream.inspect.invariants.entity import ENTITY, needs_of
 from durastream.inspect.invariants.needs import Need
 from durastream.inspect.invariants.snapshots import EntitySnapshot, QueueEntry
@@ -89,7 +90,7 @@ class Entities:
         return told, waits
 
     async def _with_timers(self, one: EntityAt, entries: list[QueueEntry]) -> list[QueueEntry]:
-        wanted = [members.signal(natural(entry.field) or 0, entry.due or 0, one.entity) for entry in entries]
+        wanted = [timer_member.signal(natural(entry.field) or 0, entry.due or 0, one.entity) for entry in entries]
         timers = self._hub.keys.partitions[one.partition].timers
         scores = await self._hub.scores([(timers, member) for member in wanted])
         made = (

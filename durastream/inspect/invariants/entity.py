@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from durastream.core import timer_member
 from durastream.core.entity_id import EntityId
 from durastream.core.events import Parent
 from durastream.errors import InvalidId
-from durastream.inspect.invariants import members
 from durastream.inspect.invariants.needs import Need
 from durastream.inspect.invariants.snapshots import EntitySnapshot
 from durastream.inspect.invariants.values import AHEAD_MS, is_json, natural, parent, quoted, shown, text
@@ -95,7 +95,7 @@ def signals_for_later_have_timers(one: EntitySnapshot) -> Iterator[Found]:
         number = natural(entry.field)
         if entry.due is None or number is None or entry.timer == entry.due:
             continue
-        member = members.signal(number, entry.due, one.entity)
+        member = timer_member.signal(number, entry.due, one.entity)
         at = "is not set" if entry.timer is None else f"is set for {entry.timer:.0f}"
         yield Found(
             f"entry {number} is a signal for {entry.due}, but its timer {at}",

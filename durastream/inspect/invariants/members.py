@@ -1,4 +1,4 @@
-"""Members of a partition's timer set as `fsck` reads them: T timer, S scheduled start, X end of retention, D signal for later."""
+"""Members of a partition's timer set as `fsck` reads them, whatever stands in them. Their form: `core.timer_member`."""
 
 from __future__ import annotations
 
@@ -29,19 +29,3 @@ def member(raw: bytes) -> Member | None:
         return None
     number = natural(parts[1].encode())
     return None if number is None else Member(parts[0], number, parts[2], parts[3])
-
-
-def timer(task: int, execution_id: str, instance_id: str) -> str:
-    return f"T\n{task}\n{execution_id}\n{instance_id}"
-
-
-def scheduled_start(execution_id: str, instance_id: str) -> str:
-    return f"S\n0\n{execution_id}\n{instance_id}"
-
-
-def expiry(completed_at: int, execution_id: str, instance_id: str) -> str:
-    return f"X\n{completed_at}\n{execution_id}\n{instance_id}"
-
-
-def signal(number: int, due: int, entity: str) -> str:
-    return f"D\n{number}\n{due}\n{entity}"

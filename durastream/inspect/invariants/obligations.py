@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from durastream.core import timer_member
 from durastream.core.events import (
     EntityLockRequested,
     EntityOperationCalled,
@@ -21,7 +22,7 @@ from durastream.core.events import (
     TimerCreated,
 )
 from durastream.core.status import PENDING, SUSPENDED, TERMINAL
-from durastream.inspect.invariants import history, members
+from durastream.inspect.invariants import history
 from durastream.inspect.invariants.instance import execution_of, status_of, whole
 from durastream.inspect.invariants.needs import Need
 from durastream.inspect.invariants.snapshots import InstanceSnapshot
@@ -36,11 +37,11 @@ def expected_timers(one: InstanceSnapshot) -> list[str]:
         return []
     if status in TERMINAL:
         completed = natural(one.fields.get("completed_at"))
-        return [] if completed is None else [members.expiry(completed, execution, one.instance_id)]
-    starts = [members.scheduled_start(execution, one.instance_id)] if status == PENDING else []
+        return [] if completed is None else [timer_member.expiry(completed, execution, one.instance_id)]
+    starts = [timer_member.scheduled_start(execution, one.instance_id)] if status == PENDING else []
     opened = history.open_tasks(one.events)
     return starts + [
-        members.timer(number, execution, one.instance_id)
+        timer_member.timer(number, execution, one.instance_id)
         for number, event in opened.items()
         if isinstance(event, TimerCreated)
     ]
@@ -52,7 +53,7 @@ def needs_of(one: InstanceSnapshot) -> dict[Need, tuple[str, ...]]:
     if status is None or status in TERMINAL:
         return {}
     if status == PENDING:
-        if members.scheduled_start(execution, one.instance_id) in one.timers:
+        if timer_member.scheduled_start(execution, one.instance_id) in one.timers:
             return {}
         return {Need("start", one.instance_id, execution): ()}
     if not whole(one):
@@ -95,7 +96,9 @@ def _stands_still(one: InstanceSnapshot) -> bool:
     """Whether nothing is under way for it: no timer, no child, no message."""
     opened = history.open_tasks(one.events)
     missing = _missing(one)
-    set_now = {number for number in opened if members.timer(number, execution_of(one), one.instance_id) in one.timers}
+    set_now = {
+        number for number in opened if timer_member.timer(number, execution_of(one), one.instance_id) in one.timers
+    }
     timers = {number for number, event in opened.items() if isinstance(event, TimerCreated)} - set_now
     return set(opened) == set(missing) | timers and not history.goes_on(one.events)
 
@@ -137,7 +140,7 @@ def executions_at_a_standstill(one: InstanceSnapshot) -> Iterator[Found]:
         return
     execution = execution_of(one)
     for number, event in history.open_tasks(one.events).items():
-        member = members.timer(number, execution, one.instance_id)
+        member = timer_member.timer(number, execution, one.instance_id)
         if not isinstance(event, TimerCreated) or member in one.timers:
             continue
         raised = any(isinstance(earlier, EventRaised) for earlier in one.events[:number])
@@ -175,7 +178,7 @@ def ended_ones_expire(one: InstanceSnapshot) -> Iterator[Found]:
     status, completed = status_of(one), natural(one.fields.get("completed_at"))
     if status not in TERMINAL or completed is None or one.timers:
         return
-    member = members.expiry(completed, execution_of(one), one.instance_id)
+    member = timer_member.expiry(completed, execution_of(one), one.instance_id)
     yield Found(
         "it has ended, but nothing will purge it at the end of its retention",
         Repair("set_timer",

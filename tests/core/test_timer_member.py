@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from durastream.worker import timer_member
-from durastream.worker.timer_member import Expiry, ScheduledStart, TimerDue
+from durastream.core import timer_member
+from durastream.core.timer_member import Expiry, ScheduledStart, TimerDue
 
 ID = "a{b}:c *?\U0001f600"
 
