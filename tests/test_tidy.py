@@ -29,15 +29,16 @@ EVERYONE = {"errors", "core"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"core"},  # for type annotations only
     "core": {"errors"},
+    "environment": set(),
     "wire": set(),
     "payload": set(),
     "notices": {"wire", "payload"},
     "app": {"payload", "activity"},
     "activity": {"payload"},
-    "store": {"wire", "payload", "notices"},
-    "client": {"app", "activity", "store", "wire", "payload", "notices"},
+    "store": {"environment", "wire", "payload", "notices"},
+    "client": {"environment", "app", "activity", "store", "wire", "payload", "notices"},
     "sync": {"app", "client", "store"},
-    "worker": {"app", "activity", "store", "wire", "payload", "notices"},
+    "worker": {"environment", "app", "activity", "store", "wire", "payload", "notices"},
     "inspect": {"client", "store", "wire", "payload", "notices"},
     "testing": {"app", "activity", "client", "sync", "worker", "inspect", "store", "wire", "payload", "notices", ""},
     "": {"app", "activity", "client", "sync", "worker", "inspect", "store", "payload"},
@@ -61,6 +62,12 @@ IMPURE_IN_CORE = {
     "uuid.uuid1",
     "os.urandom",
 }
+SIMULATED = ("store", "client", "worker")
+"""Layers that run under virtual time: they read clocks and randomness through `durastream.environment` only."""
+
+REAL_TIME = {"durastream.store.embedded"}
+"""But a server process starts in real time."""
+
 IMPURE_MODULES = {"asyncio", "threading", "socket", "secrets", "subprocess", "concurrent"}
 
 ENTRY_POINTS = {"durastream", "durastream.cli.__main__", "durastream.testing"}
@@ -181,6 +188,17 @@ def test_core_reads_no_clock_and_no_randomness() -> None:
         for path in modules(PACKAGE / "core")
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and is_impure(ast.unparse(node.func))
+    )
+
+
+def test_the_engine_reads_clocks_and_randomness_through_the_environment() -> None:
+    none(
+        f"{at(path, node.lineno)}: {ast.unparse(node.func)}(): a simulation cannot replace it: use durastream.environment"
+        for path in modules()
+        if layer(module_name(path)) in SIMULATED and module_name(path) not in REAL_TIME
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and (is_impure(ast.unparse(node.func)) or ast.unparse(node.func).startswith(("secrets.", "time.")))
     )
 
 

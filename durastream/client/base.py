@@ -7,6 +7,7 @@ import random
 from types import TracebackType
 from typing import Self
 
+from durastream import environment
 from durastream.client.retry import PATIENCE_S
 from durastream.client.session import Session
 from durastream.errors import DurastreamError
@@ -48,7 +49,7 @@ class Base:
             raise DurastreamError("this client is open already")
         store = await _open_store(self._where, self._hub_name)
         payloads = Payloads(self._payload_bytes_max or store.hub.payload_bytes_max)
-        rng = self._rng or random.Random(os.urandom(32))
+        rng = self._rng or environment.seeded()
         self._opened = Session(store, payloads=payloads, patience_s=self._retry_for_s, rng=rng)
         return self
 

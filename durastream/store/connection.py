@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from typing import Any, Final
 
 import hiredis
 
+from durastream import environment
 from durastream.errors import StoreError, StoreUnavailable
 from durastream.store.connect import Endpoint, client_id, dial
 
@@ -306,7 +306,7 @@ class Link:
         pause = _PAUSE_S_MIN
         while True:
             await asyncio.sleep(max(0.0, self._not_before - loop.time()))
-            pause_s = pause * (1 + random.random() / 2)  # so that many processes don't come back in step
+            pause_s = pause * (1 + environment.jitter() / 2)  # so that many processes don't come back in step
             self._not_before = loop.time() + pause_s
             try:
                 self._connection = await self._attempt()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from durastream import environment
 from durastream.app import App
 from durastream.store.protocol import WorkerInfo
 from durastream.worker.clock import ServerClock
@@ -32,7 +32,7 @@ class About:
         self._fixed: dict[str, object] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "started_at": time.time_ns() // 1_000_000,
+            "started_at": environment.wall_ms(),
             "orchestrators": app.orchestrator_names(),
             "runs": sorted(self._runs),
             "activities": app.activity_names(),

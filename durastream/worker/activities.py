@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from durastream import wire
+from durastream import environment, wire
 from durastream.activity import ActivityContext
 from durastream.app import App
 from durastream.core.definitions import ActivityDefinition
@@ -199,8 +198,8 @@ class Activities:
 
     async def _claims_end(self) -> None:
         """Wait for a claim under way, which may bring more. It may be between two reads when it is interrupted: ask again."""
-        deadline = time.monotonic() + _CLAIM_ENDS_S
-        while self._claiming is not None and not self._claiming.done() and time.monotonic() < deadline:
+        deadline = environment.monotonic() + _CLAIM_ENDS_S
+        while self._claiming is not None and not self._claiming.done() and environment.monotonic() < deadline:
             self._store.interrupt()
             await asyncio.wait([self._claiming], timeout=0.01)
 

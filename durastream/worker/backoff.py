@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from durastream import environment
 from durastream.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Backoff:
         self._next_s = _FIRST_S
 
     async def pause(self) -> None:
-        await asyncio.sleep(self._next_s * (0.5 + random.random() / 2))
+        await asyncio.sleep(self._next_s * (0.5 + environment.jitter() / 2))
         self._next_s = min(self._next_s * 2, _LONGEST_S)
 
 

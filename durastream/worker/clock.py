@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from durastream import environment
 
 
 class ServerClock:
@@ -15,18 +15,18 @@ class ServerClock:
     __slots__ = ("_last", "_offset_ms", "skew_ms")
 
     def __init__(self) -> None:
-        self._offset_ms = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
+        self._offset_ms = environment.wall_ms() - environment.monotonic_ns() // 1_000_000
         self._last = 0
         self.skew_ms = 0
 
     def observe(self, server_ms: int, sent_ns: int, received_ns: int) -> None:
-        """A reply said `server_ms`; it was asked for and arrived at these readings of `time.monotonic_ns`."""
+        """A reply said `server_ms`; it was asked for and arrived at these readings of `environment.monotonic_ns`."""
         middle_ms = (sent_ns + received_ns) // 2_000_000
         self._offset_ms = server_ms - middle_ms
-        self.skew_ms = server_ms - (time.time_ns() // 1_000_000 - (received_ns - sent_ns) // 2_000_000)
+        self.skew_ms = server_ms - (environment.wall_ms() - (received_ns - sent_ns) // 2_000_000)
 
     def now(self) -> int:
-        now = time.monotonic_ns() // 1_000_000 + self._offset_ms
+        now = environment.monotonic_ns() // 1_000_000 + self._offset_ms
         if now > self._last:
             self._last = now
         return self._last

@@ -3,10 +3,10 @@ in this process."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Protocol
 
+from durastream import environment
 from durastream.app import App
 from durastream.core.codec import Codec
 from durastream.core.entity_id import EntityId
@@ -82,4 +82,4 @@ class PythonExecutor:
 
 
 def _new_id() -> str:
-    return secrets.token_hex(16)
+    return environment.token(16)

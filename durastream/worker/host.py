@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from durastream import environment
 from durastream.app import App
 from durastream.errors import Fenced, StoreError, StoreUnavailable
 from durastream.payload import Payloads
@@ -137,7 +136,7 @@ class Host:
         return self.store
 
     def _pulse(self) -> None:
-        self._shared.progress_at = time.monotonic()
+        self._shared.progress_at = environment.monotonic()
         if not self._gone:
             asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
 
@@ -217,7 +216,7 @@ class Host:
         self._taking.add(number)
         try:
             ttl_ms = int(self.options.lease_s * 1_000)
-            lease = await self.store.acquire(number, self.options.worker_id, secrets.token_hex(8), ttl_ms)
+            lease = await self.store.acquire(number, self.options.worker_id, environment.token(8), ttl_ms)
             if lease is None:
                 return
             partition = Partition(lease, self._surroundings)
@@ -295,7 +294,7 @@ class Host:
 
     async def _take_ingress(self) -> None:
         ttl_ms = int(self.options.lease_s * 1_000)
-        lease = await self.store.acquire_ingress(self.options.worker_id, secrets.token_hex(8), ttl_ms)
+        lease = await self.store.acquire_ingress(self.options.worker_id, environment.token(8), ttl_ms)
         if lease is None:
             return
         self._ingress = Ingress(self.store, lease, self._payloads)
@@ -325,7 +324,7 @@ class Host:
     async def _look_after(self) -> None:
         """Rescue claims of the dead when somebody may have died, learn of split queues, tell activities of endings."""
         live = [one.worker_id for one in self._shared.live]
-        now = time.monotonic()
+        now = environment.monotonic()
         if now >= self._rescue_at or live != self._rescued_with:
             self._rescue_at, self._rescued_with = now + _RESCUE_EVERY_LEASES * self.options.lease_s, live
             for partition in list(self.owned.values()):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from durastream import environment
 from durastream.errors import StoreError, StoreUnavailable
 from durastream.store.protocol import Lease, WorkerInfo, WorkerStore
 from durastream.worker.clock import ServerClock
@@ -33,7 +33,7 @@ class Shared:
 
     leases: tuple[Lease, ...] = ()  # main → keeper
     about: Mapping[str, object] = field(default_factory=dict)  # main → keeper
-    progress_at: float = field(default_factory=time.monotonic)  # main → keeper: last time the loop turned
+    progress_at: float = field(default_factory=environment.monotonic)  # main → keeper: last time the loop turned
     live: tuple[WorkerInfo, ...] = ()  # keeper → main
 
 
@@ -99,23 +99,23 @@ class Keeper:
 
     async def beat(self, store: WorkerStore) -> None:
         """One heartbeat, and a renewal of all leases when a third of their time has gone."""
-        sent = time.monotonic_ns()
+        sent = environment.monotonic_ns()
         now, live = await store.heartbeat(self._worker_id, self._shared.about, self._ttl_ms)
-        self._clock.observe(now, sent, time.monotonic_ns())
+        self._clock.observe(now, sent, environment.monotonic_ns())
         before, self._shared.live = self._shared.live, tuple(live)
         if [one.worker_id for one in before] != [one.worker_id for one in live] or _parked(before) != _parked(live):
             self._changed()
         leases = self._shared.leases
-        if leases and time.monotonic() >= self._renew_in:
+        if leases and environment.monotonic() >= self._renew_in:
             held = set(await store.renew(leases, self._worker_id, self._ttl_ms))
-            self._renew_in = time.monotonic() + self._ttl_ms / 3_000 - self._beat_s / 2
+            self._renew_in = environment.monotonic() + self._ttl_ms / 3_000 - self._beat_s / 2
             gone = [lease for lease in leases if lease not in held]
             if gone:
                 self._lost(gone)
 
     def _main_loop_turns(self) -> bool:
         """Whether the main loop lives. A loop that user code blocks for a while does; one that never turns again does not."""
-        silent_s = time.monotonic() - self._shared.progress_at
+        silent_s = environment.monotonic() - self._shared.progress_at
         if silent_s < BLOCKED_WARN_S:
             self._warned = False
             return True

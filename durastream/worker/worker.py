@@ -6,13 +6,13 @@ import asyncio
 import gc
 import logging
 import os
-import secrets
 import signal
 import socket
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from durastream import environment
 from durastream.app import App
 from durastream.store.protocol import WorkerStore
 from durastream.store.redis import RedisStore
@@ -59,7 +59,7 @@ class Worker:
         self._app = app
         self._target = store or os.environ.get("DURASTREAM_REDIS_URL", "redis://localhost:6379")
         self._hub = hub
-        self.worker_id = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.worker_id = name or f"{socket.gethostname()}-{os.getpid()}-{environment.token(3)}"
         self._options = Options(
             self.worker_id,
             queues=tuple(queues),

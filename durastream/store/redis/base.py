@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from durastream import environment
 from durastream.errors import Fenced, Refused, StoreError
 from durastream.store import scripts
 from durastream.store.connect import Endpoint
@@ -25,7 +25,7 @@ class Base:
         self.endpoint = endpoint
         self.hub = hub
         self.keys = HubKeys(hub.name, hub.partitions)
-        self.handle_id = uuid.uuid4().hex[:12]
+        self.handle_id = environment.token(6)
         self._commands = Link(endpoint, client_name=f"durastream-{self.handle_id}")
         self._readers: dict[str, Link] = {}
         self._reading: dict[str, Connection] = {}

@@ -5,11 +5,10 @@ A verb answers True when it was done, and False when something has changed meanw
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from durastream import wire
+from durastream import environment, wire
 from durastream.core.events import Parent
 from durastream.core.messages import Continue, UnlockEntities
 from durastream.core.status import ALL
@@ -175,7 +174,7 @@ class Repairs(RawHub, OwnerVerbs, IngressVerbs):
     async def mend_streams(self, key: str) -> bool:
         """As the owner of the partition, if it has none: a live one does it by itself."""
         number = self.keys.partitions.index(self._partition_of(key))
-        lease = await self.acquire(number, "fsck", uuid.uuid4().hex, _LEASE_MS)
+        lease = await self.acquire(number, "fsck", environment.token(16), _LEASE_MS)
         if lease is None:
             return False
         _, foreign = await self.mend(lease)
@@ -187,7 +186,7 @@ class Repairs(RawHub, OwnerVerbs, IngressVerbs):
         """One that is empty. The ingress only while nobody routes it: who does remembers where it was."""
         if key != self.keys.ingress:
             return await self._guarded(Guarded().when(0, "XLEN", key).do("UNLINK", key))
-        lease = await self.acquire_ingress("fsck", uuid.uuid4().hex, _LEASE_MS)
+        lease = await self.acquire_ingress("fsck", environment.token(16), _LEASE_MS)
         if lease is None:
             return False
         done = await self._guarded(Guarded().when(0, "XLEN", key).do("UNLINK", key))

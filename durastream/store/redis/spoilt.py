@@ -4,9 +4,10 @@ left out, loudly, and looked at again every few seconds."""
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
+
+from durastream import environment
 
 log = logging.getLogger("durastream.store")
 
@@ -31,9 +32,9 @@ class Spoilt:
         for name in sorted(found - self.keys):
             log.error("%s is no stream: nothing is read from it. Delete it, or put back what was there", name)
         self.keys = (self.keys - frozenset(asked)) | found
-        self._again_at = time.monotonic() + _AGAIN_S
+        self._again_at = environment.monotonic() + _AGAIN_S
 
     async def look_again(self) -> None:
         """Whether those that are known have been mended, now and then."""
-        if self.keys and time.monotonic() >= self._again_at:
+        if self.keys and environment.monotonic() >= self._again_at:
             await self.look(self.keys)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 
 import redis.asyncio as redis_asyncio
+from durastream import environment
 from durastream.store.connect import Endpoint
 from redis.exceptions import RedisError
 
@@ -32,7 +32,7 @@ async def subscribed(endpoint: Endpoint, channel: str) -> AsyncIterator[bytes | 
                 elif message["type"] == "message":
                     yield message["data"]
         except (RedisError, OSError):
-            await asyncio.sleep(pause * (0.5 + random.random()))
+            await asyncio.sleep(pause * (0.5 + environment.jitter()))
             pause = min(pause * 2, _PAUSE_S_MAX)
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
