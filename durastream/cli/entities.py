@@ -23,6 +23,7 @@ from durastream.core.entity_id import EntityId
 from durastream.core.ids import partition_of
 from durastream.errors import EntityNotFound
 from durastream.inspect import ages, sanitize
+from durastream.inspect.plural import plural
 
 if TYPE_CHECKING:
     from durastream.client import Client, EntityStatus, QueuedMessage
@@ -149,11 +150,10 @@ async def clean(session: Session, flags: NoFlags) -> None:
     async with session.client() as client:
         cleaned = await client.clean_entities()
     released = [str(each) for each in cleaned.released]
-    count = f"{len(released):,} lock{'' if len(released) == 1 else 's'} left behind"
-    session.printer.note(f"{count}; told to open" if released else "no lock was left behind")
-    session.printer.data(
-        {"released": released}, text=lambda: table(("released",), ([cell(one, 1_024)] for one in released))
-    )
+    count = plural(len(released), "lock")
+    session.printer.note(f"{count} left behind; told to open" if released else "no lock was left behind")
+    rows = ([cell(one, 1_024)] for one in released)
+    session.printer.data({"released": released}, text=lambda: table(("released",), rows) if released else "")
 
 
 def _when(text: str | None) -> datetime | timedelta | None:

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from durastream.inspect.ages import ago
 from durastream.inspect.facts import HubFacts
 from durastream.inspect.finding import Finding
+from durastream.inspect.plural import plural
 
 Rule: TypeAlias = Callable[[HubFacts], Iterator[Finding]]
 
@@ -68,10 +69,11 @@ def lag(facts: HubFacts) -> Iterator[Finding]:
     ]
     if late:
         worst = min(late, key=lambda row: row.oldest or overview.now)
+        backlog = sum(row.backlog for row in late)
         yield Finding(
             "lag",
             "warning",
-            f"{sum(row.backlog for row in late):,} messages wait in {len(late)} partitions; the oldest, in partition"
+            f"{plural(backlog, 'message waits', 'messages wait')} in {plural(len(late), 'partition')}; the oldest, in partition"
             f" {worst.number}, came {ago(worst.oldest or overview.now, overview.now)}",
             "start more workers; if one partition alone is behind, look into the log of its owner",
         )
@@ -81,11 +83,12 @@ def parked(facts: HubFacts) -> Iterator[Finding]:
     count = sum(row.parked for row in facts.overview.partitions)
     if count:
         advice = "see them: durastream list 'stuck:any'; each one's page says what to do"
-        yield Finding("parked", "error", f"{count:,} instances are parked and cannot move", advice)
+        text = f"{plural(count, 'instance')} {'is' if count == 1 else 'are'} parked and cannot move"
+        yield Finding("parked", "error", text, advice)
     stalled = sum(row.stalled for row in facts.overview.partitions)
     if stalled:
         advice = "start a worker whose app has these entities: durastream entity list"
-        text = f"operations of {stalled:,} entities wait for a worker that has their code"
+        text = f"operations of {plural(stalled, 'entity', 'entities')} wait for a worker that has their code"
         yield Finding("stalled", "error", text, advice)
 
 

@@ -11,6 +11,7 @@ from textual.widgets import Static
 from durastream.core.status import ALL
 from durastream.inspect.finding import Finding
 from durastream.inspect.hub import Overview
+from durastream.inspect.plural import plural
 from durastream.inspect.rows import SYMBOLS
 from durastream.inspect.throughput import Throughput
 from durastream.tui.text import BAD, BUSY, STATUS_STYLES, finding_text, number, plain
@@ -80,5 +81,5 @@ class Header(Static):
         behind = f"  lag {number(lag.messages)} msg, {number(lag.activities)} act {max(lag.messages_s, lag.activities_s):.0f} s"
         words = self.size.width >= 110
         live = len(overview.live_workers)
-        tail = f"  {live} worker{'' if live == 1 else 's'}"
+        tail = f"  {plural(live, 'worker')}"
         return counts_text(overview, words=words).append(behind, "dim").append(tail, "dim" if live else BAD)

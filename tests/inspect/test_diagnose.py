@@ -292,7 +292,7 @@ def test_lag() -> None:
     assert activities.text == (
         "500 activities wait in queue default, the oldest was put there 20.0 s ago; 256 of 256 slots are taken"
     )
-    assert messages.text == "77 messages wait in 1 partitions; the oldest, in partition 0, came 30.0 s ago"
+    assert messages.text == "77 messages wait in 1 partition; the oldest, in partition 0, came 30.0 s ago"
     parked = [load(0, oldest=NOW_MS - 30_000, parked=1)]  # its message stays there: that is no lag
     assert rules(hub_findings(loads=parked)) == ["parked"]
 
