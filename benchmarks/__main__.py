@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from benchmarks import engine, entities, entity_floor, floor, scale, terminal
+from benchmarks import engine, entities, entity_floor, floor, scale, shards, terminal
 from benchmarks.harness import Bench, Figure, Measurement, alone, bench, figures, table
 
 BENCHMARKS: dict[str, Callable[[Bench], Sequence[Measurement | Figure]]] = {
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Sequence[Measurement | Figure]]] = {
     "entity-call": entities.call,
     "transfers": entities.transfers,
     "entity-memory": entities.memory,
+    "shards": shards.shards,
     "terminal": terminal.terminal,
 }
 """Each gets a fresh server. A function's docstring says what it measures."""

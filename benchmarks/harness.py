@@ -118,8 +118,9 @@ class Child:
 class Bench:
     """One benchmark's server and processes; `python` starts more of them, `measure` takes the times."""
 
-    def __init__(self, server: EmbeddedServer, *, quick: bool) -> None:
+    def __init__(self, server: EmbeddedServer, *, quick: bool, binary: str | None = None) -> None:
         self.server = server
+        self.binary = binary  # of the server, None: the best there is
         self.url = server.url
         self.quick = quick  # a tenth of the work: to see whether it runs
         self._children = contextlib.ExitStack()
@@ -170,7 +171,7 @@ def bench(binary: str | None = None, *, quick: bool = False) -> Iterator[Bench]:
     """A fresh server and what belongs to it."""
     with EmbeddedServer.start(binary, appendfsync="everysec") as server:
         console.print(f"{server.kind} {server.version}: {server.durability}", highlight=False)
-        opened = Bench(server, quick=quick)
+        opened = Bench(server, quick=quick, binary=binary)
         try:
             yield opened
         finally:

@@ -23,6 +23,7 @@ from durastream.core.retry import RetryPolicy
 from durastream.core.sections import CriticalSection
 from durastream.core.tasks import Task, when_all, when_any
 from durastream.errors import (
+    AccessDenied,
     ActivityCancelled,
     ActivityFailed,
     Conflict,
@@ -55,6 +56,7 @@ from durastream.worker import Worker
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessDenied",
     "ActivityCancelled",
     "ActivityContext",
     "ActivityFailed",

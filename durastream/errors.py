@@ -149,8 +149,12 @@ class Refused(StoreError):
     """The store's state is not what the caller believed (version, sequence or type): nothing took effect; load afresh."""
 
 
-class ServerUnsuitable(StoreError):
-    """The server is too old or forbids what is needed."""
+class ServerUnsuitable(StoreUnavailable):
+    """The server cannot serve us as it stands: it is too old, or refuses our user. Waiting alone does not help."""
+
+
+class AccessDenied(ServerUnsuitable):
+    """The server's access rules keep something from our user; the message names it. Nothing of this call took effect."""
 
 
 class WireError(DurastreamError):

@@ -16,6 +16,7 @@ import msgpack
 import orjson
 
 from durastream.core.events import Failure, Json
+from durastream.core.limits import CAUSES_DEPTH_MAX
 from durastream.core.status import TERMINAL, Status
 from durastream.errors import WireError
 
@@ -105,7 +106,7 @@ def failure_to_json(failure: Failure) -> Json:
 def failure_from_json(data: Json) -> Failure:
     """The failure that `failure_to_json` wrote. Missing fields are empty. Raises WireError for anything else."""
     try:
-        return _failure(orjson.loads(data))
+        return _failure(orjson.loads(data), 0)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise WireError(f"{len(data)} bytes are no failure: {type(error).__name__}") from None
 
@@ -114,11 +115,13 @@ def _failure_fields(failure: Failure) -> dict[str, Any]:
     return failure._asdict() | {"causes": [_failure_fields(cause) for cause in failure.causes]}
 
 
-def _failure(fields: dict[str, Any]) -> Failure:
+def _failure(fields: dict[str, Any], depth: int) -> Failure:
+    if depth > CAUSES_DEPTH_MAX:  # it could not be written again
+        raise ValueError(f"causes are nested deeper than {CAUSES_DEPTH_MAX}")
     return Failure(
         type=str(fields["type"]),
         message=str(fields.get("message", "")),
         stack=str(fields.get("stack", "")),
-        causes=tuple(_failure(cause) for cause in fields.get("causes") or ()),
+        causes=tuple(_failure(cause, depth + 1) for cause in fields.get("causes") or ()),
         non_retryable=fields.get("non_retryable") is True,
     )

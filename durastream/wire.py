@@ -31,6 +31,7 @@ from durastream.core.limits import (
     LOCK_ENTITIES_MAX,
     QUOTE_CHARS_MAX,
     TIME_MS_MAX,
+    TIME_MS_MIN,
 )
 from durastream.core.messages import ActivityItem, Message
 from durastream.errors import WireError
@@ -136,7 +137,11 @@ _TYPE_RULES: Final[dict[Any, tuple[str, str]]] = {
     _ENTITIES: _several(0),
 }
 
+_TIME: Final = (f"{{0}}.__class__ is int and {TIME_MS_MIN} <= {{0}} <= {TIME_MS_MAX}", "ms within the years 1 to 9999")
+
 _NAME_RULES: Final[dict[str, tuple[str, str]]] = {
+    "at": _TIME,
+    "due": _TIME,
     "instance_id": (_sized(ID_BYTES_MAX), f"str of 1 to {ID_BYTES_MAX} bytes"),
     "entity": _ENTITY,
     "entities": _several(1),

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Starts an orchestration with nothing but redis-cli, and prints its answer.
 # usage: scripts/enqueue.sh NAME [INPUT_JSON] [ID]
-# DURASTREAM_REDIS_URL (redis://localhost:6379), DURASTREAM_HUB (default), DURASTREAM_WAIT (30 seconds; 0: do not wait)
+# DURASTREAM_REDIS_URL (redis://localhost:6379, or redis+cluster://host:port,…), DURASTREAM_HUB (default),
+# DURASTREAM_WAIT (30 seconds; 0: do not wait)
 # exit codes: 0 completed, 1 failed or terminated, 2 usage, 6 no answer in time
 set -euo pipefail
 if [ $# -lt 1 ] || [ $# -gt 3 ]; then
-  sed -n '2,5s/^# //p' "$0" >&2
+  sed -n '2,6s/^# //p' "$0" >&2
   exit 2
 fi
 url=${DURASTREAM_REDIS_URL:-redis://localhost:6379}
@@ -13,7 +14,12 @@ hub=${DURASTREAM_HUB:-default}
 wait=${DURASTREAM_WAIT:-30}
 answers="answers:$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')"
 
-redis() { redis-cli -e --no-auth-warning -u "$url" "$@"; }
+follow=()
+case $url in *+cluster://*) # any node will do: the others are found through it
+  follow=(-c) url=${url/+cluster/} url=${url%%,*}
+  ;;
+esac
+redis() { redis-cli "${follow[@]}" -e --no-auth-warning -u "$url" "$@"; }
 
 entry=(op start name "$1")
 if [ $# -ge 2 ]; then entry+=(input "$2"); fi

@@ -246,7 +246,7 @@ def test_no_page_tells_of_a_machine() -> None:
 def listed_limits() -> dict[str, str]:
     """Dotted name of a constant → its value as the page has it, without commas."""
     rows = re.findall(r"^\|[^|]*\|([^|]*)\| `([\w.]+)` \|$", (ROOT / "docs/limits.md").read_text("utf-8"), re.M)
-    return {name: (re.match(r"\s*([\d,]+)", value) or [""])[0].strip().replace(",", "") for value, name in rows}
+    return {name: (re.match(r"\s*(-?[\d,]+)", value) or [""])[0].strip().replace(",", "") for value, name in rows}
 
 
 def test_every_limit_is_in_the_page() -> None:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from durastream import wire
 from durastream.core import events, messages
 from durastream.core.events import Failure, Parent
-from durastream.core.limits import CAUSES_DEPTH_MAX, ENTITY_BYTES_MAX, ID_BYTES_MAX, LOCK_ENTITIES_MAX, TIME_MS_MAX
+from durastream.core.limits import (
+    CAUSES_DEPTH_MAX,
+    ENTITY_BYTES_MAX,
+    ID_BYTES_MAX,
+    LOCK_ENTITIES_MAX,
+    TIME_MS_MAX,
+    TIME_MS_MIN,
+)
 from durastream.errors import WireError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -32,6 +39,8 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "entity": ENTITIES,
     "entities": st.lists(ENTITIES, min_size=1, max_size=4).map(tuple),
     "if_exists": st.sampled_from(["error", "ignore", "replace", "child"]),
+    "at": st.integers(TIME_MS_MIN, TIME_MS_MAX),
+    "due": st.integers(TIME_MS_MIN, TIME_MS_MAX),
 }
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-TIME_MS_MAX, TIME_MS_MAX),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from durastream.cli import (
+    acl,
     control,
     demo,
     dev,
@@ -37,6 +38,7 @@ _GROUPS = (
     top,
     doctor,
     fsck,
+    acl,
     export,
     replay,
 )

@@ -13,10 +13,15 @@ NOT_FOUND = 3
 CONFLICT = 4
 UNREACHABLE = 5
 TIMED_OUT = 6
+UNCHECKED = 7
 
 
 class UsageError(errors.DurastreamError):
     """A flag or argument that cannot be used as given; the message says what would do."""
+
+
+class CouldNotCheck(errors.DurastreamError):
+    """A check was broken off: it tells nothing of what it was to look at."""
 
 
 EXIT_CODES: dict[type[BaseException], int] = {
@@ -37,6 +42,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     errors.StoreUnavailable: UNREACHABLE,
     errors.ServerUnsuitable: UNREACHABLE,
     errors.TimeoutError: TIMED_OUT,
+    CouldNotCheck: UNCHECKED,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from durastream.cli.exits import UsageError
+from durastream.core.limits import QUOTE_CHARS_MAX
 
 
 def read_input(text: str | None) -> Any:
@@ -20,7 +21,7 @@ def read_input(text: str | None) -> Any:
         return orjson.loads(source)
     except ValueError as error:
         hint = "a JSON string needs its own quotes: '\"text\"'" if text == source else f"read from {text}"
-        raise UsageError(f"not JSON ({error}): {source[:80]!r}; {hint}") from None
+        raise UsageError(f"not JSON ({error}): {source[:QUOTE_CHARS_MAX]!r}; {hint}") from None
 
 
 def _read(text: str) -> str:
@@ -38,5 +39,5 @@ def read_tags(pairs: list[str]) -> dict[str, str]:
     """`KEY=VALUE` pairs as a dictionary."""
     for pair in pairs:
         if not pair.partition("=")[0] or "=" not in pair:
-            raise UsageError(f"--tag {pair!r}: write KEY=VALUE")
+            raise UsageError(f"--tag {pair[:QUOTE_CHARS_MAX]!r}: write KEY=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)

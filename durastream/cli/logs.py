@@ -43,11 +43,16 @@ class JsonLines(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage()[:4_000],
+            "message": _unicode(record.getMessage()[:4_000]),
         }
         if record.exc_info:
-            entry["error"] = self.formatException(record.exc_info)
+            entry["error"] = _unicode(self.formatException(record.exc_info))
         return sanitize.json_text(orjson.dumps(entry, option=orjson.OPT_UTC_Z).decode())
+
+
+def _unicode(text: str) -> str:
+    """JSON holds no lone surrogates, which bytes of foreign keys may have become."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {LogFormat.TEXT: TextLines, LogFormat.JSON: JsonLines}

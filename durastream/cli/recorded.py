@@ -15,6 +15,7 @@ import orjson
 
 from durastream.cli.exits import UsageError
 from durastream.core.events import Event
+from durastream.core.limits import ID_BYTES_MAX, QUOTE_CHARS_MAX
 from durastream.errors import WireError
 from durastream.wire import event_from_json
 
@@ -65,7 +66,7 @@ def read(path: Path) -> Recorded:
     shown = _object(path)
     if shown.get("format", FORMAT) != FORMAT:
         raise UsageError(
-            f"{path}: format {shown['format']!r} is not {FORMAT}: written by another version of durastream"
+            f"{path}: format {repr(shown['format'])[:QUOTE_CHARS_MAX]} is not {FORMAT}: written by another version of durastream"
         )
     given = {name: _text(path, name, shown[name]) for name in _TEXTS if shown.get(name) is not None}
     if "orchestrator" not in given or not isinstance(shown.get(_HISTORY), list):
@@ -77,8 +78,8 @@ _TEXTS: Final = ("orchestrator", "version", "instance_id", "execution_id")
 
 
 def _text(path: Path, name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise UsageError(f"{path}: {name} is no text")
+    if not isinstance(value, str) or not 0 < len(value) <= ID_BYTES_MAX:
+        raise UsageError(f"{path}: {name} is no text of 1 to {ID_BYTES_MAX} characters")
     return value
 
 

@@ -35,9 +35,9 @@ class Session:
     @property
     def where(self) -> str:
         """The URL as it may be shown: without its password. Raises BadUrl."""
-        from durastream.store.connect import Endpoint
+        from durastream.store.place import Place
 
-        return str(Endpoint.parse(self.url))
+        return str(Place.parse(self.url))
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:

@@ -10,7 +10,7 @@ from durastream import errors
 from durastream.client.base import Base
 from durastream.client.ending import token_of
 from durastream.client.session import Session
-from durastream.core.ids import check_instance_id, check_name
+from durastream.core.ids import check_instance_id, check_name, check_reason
 from durastream.core.messages import Message, Purge, RaiseEvent, Restart, Resume, Rewind, Suspend, Terminate
 from durastream.core.status import ALL, FAILED, TERMINAL, Status
 from durastream.errors import Conflict, InstanceNotFound
@@ -55,12 +55,15 @@ class Controls(Base):
         await self._tell("raise an event for", message, check)
 
     async def suspend(self, instance_id: str, reason: str | None = None, *, check: bool = True) -> None:
-        """Pause an instance: it takes in events and results, but runs no code until resumed. See `raise_event`."""
-        await self._tell("suspend", Suspend(instance_id, reason), check)
+        """Pause an instance: it takes in events and results, but runs no code until resumed. See `raise_event`.
+
+        reason: at most 8,192 bytes of UTF-8, kept in the history; InvalidId for another.
+        """
+        await self._tell("suspend", Suspend(instance_id, check_reason(reason)), check)
 
     async def resume(self, instance_id: str, reason: str | None = None, *, check: bool = True) -> None:
         """Let a suspended instance go on. Otherwise like `raise_event`."""
-        await self._tell("resume", Resume(instance_id, reason), check)
+        await self._tell("resume", Resume(instance_id, check_reason(reason)), check)
 
     async def terminate(
         self, instance_id: str, reason: str | None = None, *, recursive: bool = True, check: bool = True
@@ -70,7 +73,7 @@ class Controls(Base):
         Returns when the order is stored for good, not when it has been carried out: `handle.wait()` waits for that.
         Otherwise like `raise_event`.
         """
-        await self._tell("terminate", Terminate(instance_id, reason, recursive, None), check)
+        await self._tell("terminate", Terminate(instance_id, check_reason(reason), recursive, None), check)
 
     async def rewind(self, instance_id: str, reason: str | None = None, *, timeout: float = ACK_TIMEOUT_S) -> None:
         """Run again what failed in a failed instance, keeping what has been done. Returns when a worker has done so.
@@ -78,6 +81,7 @@ class Controls(Base):
         timeout: seconds to wait for that; TimeoutError means that the order is queued and may still be carried out.
         Raises InstanceNotFound; Conflict for an instance that is not Failed, or cannot be rewound.
         """
+        check_reason(reason)
         await self._change(_REWIND, instance_id, lambda ack, _: Rewind(instance_id, reason, ack, None), timeout)
 
     async def restart(self, instance_id: str, *, timeout: float = ACK_TIMEOUT_S) -> None:

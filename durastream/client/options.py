@@ -11,7 +11,7 @@ import orjson
 from durastream.client.views import from_ms, to_ms
 from durastream.core.definitions import OrchestratorDefinition, definition_of
 from durastream.core.events import Json
-from durastream.core.ids import check_name, check_tags
+from durastream.core.ids import check_name, check_tags, check_version
 from durastream.core.messages import Start
 from durastream.store.protocol import ClientStore, NewInstance
 from durastream.wire import pack_message
@@ -29,7 +29,8 @@ class StartOptions(TypedDict, total=False):
     """Keyword arguments of `start` and `start_many`; None is the same as left out.
 
     `start_at`: when to start; a datetime (naive = UTC), or a timedelta or seconds from now.
-    `tags`: names and values, at most 256 bytes each. `version`: kept with the instance and shown to the orchestrator.
+    `tags`: names and values, at most 256 bytes each. `version`: kept with the instance and shown to the orchestrator; 1 to 256
+    bytes without control characters.
     `if_exists`: what to do when the id is taken: "error" raises InstanceExists, "ignore" gives a handle of the instance
     there is, "replace" ends that one and starts anew in its place.
     """
@@ -67,7 +68,7 @@ def template(orchestrator: Callable[..., Any] | str, options: StartOptions) -> T
     if start_at is not None and not isinstance(start_at, datetime):
         raise TypeError("a relative start_at is made absolute by `anchored` first")
     at = None if start_at is None else to_ms(start_at)
-    version = options.get("version") or version
+    version = check_version(options.get("version") or version)
     return Template(name, result_type, version, _tags_json(options.get("tags")), at, if_exists)
 
 

@@ -1,4 +1,5 @@
-"""The one retry policy of the client: repeat after `StoreUnavailable`, with growing pauses, while patience lasts.
+"""The one retry policy of the client: repeat after `StoreUnavailable`, with growing pauses, while patience lasts. Not where
+waiting does not help (`ServerUnsuitable`).
 
 Repeating is safe because every verb of the store may be repeated with the same arguments (`store.protocol`).
 """
@@ -10,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from durastream.errors import StoreUnavailable
+from durastream.errors import ServerUnsuitable, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -40,6 +41,8 @@ class Retry:
         while True:
             try:
                 return await attempt()
+            except ServerUnsuitable:
+                raise
             except StoreUnavailable as error:
                 failures += 1
                 pause_s = self.pause_s(failures)

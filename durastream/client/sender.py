@@ -17,7 +17,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from durastream.client.retry import Retry
 from durastream.client.tasks import Tasks
-from durastream.errors import DurastreamError, StoreUnavailable
+from durastream.errors import DurastreamError, ServerUnsuitable, StoreUnavailable
 from durastream.store.protocol import ClientStore, NewInstance, Started
 
 V = TypeVar("V")
@@ -103,6 +103,8 @@ class Lane(ABC, Generic[V, A]):
         while not all(item.answer.done() for item in batch):
             try:
                 answers = await attempt()
+            except ServerUnsuitable as error:  # waiting does not help
+                self._refuse(batch, self._unknown_fate(error) if failures else error)
             except StoreUnavailable as error:
                 failures += 1
                 self._give_up_overdue(batch, error)

@@ -21,7 +21,7 @@ from durastream.client.ending import NOT_COVERED, Ending, ending_told_by
 from durastream.client.retry import Retry
 from durastream.client.tasks import Tasks
 from durastream.core.ids import partition_of
-from durastream.errors import DurastreamError, InstanceNotFound, StoreUnavailable, WireError
+from durastream.errors import DurastreamError, InstanceNotFound, ServerUnsuitable, StoreUnavailable, WireError
 from durastream.notices import Ack, End, unpack_notices
 from durastream.store.keys import HubKeys
 from durastream.store.protocol import ClientStore, HubInfo, Record
@@ -94,8 +94,9 @@ class Waits:
         return self.generation if self.live else NOT_COVERED
 
     def nothing_stale(self, ending: Ending) -> None:
-        """A replacement did not come about: the execution that was put aside counts after all."""
+        """A start did not come about: the execution that was put aside counts after all, and its end is asked for anew."""
         ending.stale = None
+        ending.covered = NOT_COVERED
         if ending.waiters:
             self._ask(ending)
 
@@ -267,6 +268,8 @@ class Waits:
             generation = self.generation
             try:
                 records = await self._store.watch(partition, self.channel, [ending.instance_id for ending in endings])
+            except ServerUnsuitable as error:
+                self._fail_all(endings, error)
             except StoreUnavailable:
                 failures += 1
                 await asyncio.sleep(self._retry.pause_s(failures))

@@ -22,6 +22,7 @@ from durastream.core.limits import (
     ID_BYTES_MAX,
     NAME_BYTES_MAX,
     QUOTE_CHARS_MAX,
+    REASON_BYTES_MAX,
     TAG_BYTES_MAX,
     TAGS_BYTES_MAX,
 )
@@ -29,6 +30,7 @@ from durastream.errors import InvalidId
 
 _HUB: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{HUB_CHARS_MAX}}}")
 _FORBIDDEN: Final = ("Cc", "Cs")  # control characters, surrogates
+_GENERATION_DIGITS_MAX: Final = 15
 
 
 def partition_of(instance_id: str, partitions: int) -> int:
@@ -59,12 +61,32 @@ def check_tags(tags: object, size_bytes: int) -> None:
         raise InvalidId(f"tags are {type(tags).__name__}; they must be an object of strings")
     for item in tags.items():
         for text in item:
-            if not isinstance(text, str) or len(text.encode("utf-8", "surrogatepass")) > TAG_BYTES_MAX:
+            if not isinstance(text, str) or not _fits(text, TAG_BYTES_MAX):
                 raise InvalidId(
-                    f"tag {_quoted(item[0])}: names and values are strings of at most {TAG_BYTES_MAX} bytes"
+                    f"tag {_quoted(item[0])}: names and values are strings of at most {TAG_BYTES_MAX} bytes of UTF-8"
                 )
     if size_bytes > TAGS_BYTES_MAX:
         raise InvalidId(f"tags are {size_bytes} bytes as JSON; at most {TAGS_BYTES_MAX}")
+
+
+def check_reason(reason: str | None) -> str | None:
+    """The reason itself if it is None, or text of at most 8,192 bytes of UTF-8; it may have lines. Raises InvalidId."""
+    if reason is None or (isinstance(reason, str) and _fits(reason, REASON_BYTES_MAX)):
+        return reason
+    raise InvalidId(f"reason {_quoted(reason)} is not valid: text of at most {REASON_BYTES_MAX:,} bytes of UTF-8")
+
+
+def check_version(version: str | None) -> str | None:
+    """The version itself if it is None or may be that of an orchestrator: 1 to 256 bytes, as names. Raises InvalidId."""
+    return None if version is None else _check(version, "version", NAME_BYTES_MAX)
+
+
+def _fits(text: str, bytes_max: int) -> bool:
+    """Whether it is valid Unicode of at most so many bytes."""
+    try:
+        return len(text) <= bytes_max and len(text.encode()) <= bytes_max
+    except UnicodeEncodeError:
+        return False
 
 
 def _check(text: str, what: str, bytes_max: int) -> str:
@@ -83,6 +105,8 @@ def _problem(text: object, bytes_max: int) -> str | None:
         return f"it is {type(text).__name__}, not str"
     if not text:
         return "it is empty"
+    if len(text) > bytes_max:  # not looked at any closer: it may be many MiB
+        return f"it has {len(text.encode('utf-8', 'surrogatepass'))} bytes"
     bad = next((char for char in text if unicodedata.category(char) in _FORBIDDEN), None)
     if bad is not None:
         return f"it contains {bad!a}"
@@ -91,14 +115,15 @@ def _problem(text: object, bytes_max: int) -> str | None:
 
 
 def _quoted(text: object) -> str:
-    shown = ascii(text)
+    shown = ascii(text[:QUOTE_CHARS_MAX] if isinstance(text, str) else text)
     return shown if len(shown) <= QUOTE_CHARS_MAX else shown[: QUOTE_CHARS_MAX - 1] + "…"
 
 
 def generation_of(execution_id: str) -> int:
     """How many times the execution has been continued as new. Raises InvalidId."""
     token, _, generation = execution_id.rpartition(".")
-    if not token or not (generation.isascii() and generation.isdigit()):
+    counted = len(generation) <= _GENERATION_DIGITS_MAX and generation.isascii() and generation.isdigit()
+    if not counted or not token or len(execution_id) > ID_BYTES_MAX:
         raise InvalidId(f"execution id {_quoted(execution_id)} is not valid: it must be token.generation")
     return int(generation)
 

@@ -48,10 +48,16 @@ TAG_BYTES_MAX: Final = 256
 TAGS_BYTES_MAX: Final = 4096
 """All tags of an instance as JSON."""
 
+REASON_BYTES_MAX: Final = 8_192
+"""Why somebody suspends, resumes, terminates or rewinds: it is kept in the history, and is the output of what was terminated."""
+
 # ---- fields of events and messages
 
 TIME_MS_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999: what `datetime` can show. Bounds every integer of an event or message."""
+
+TIME_MS_MIN: Final = -62_135_596_800_000
+"""The first millisecond of the year 1: the same at the other end, for the times of events and signals."""
 
 CAUSES_DEPTH_MAX: Final = 50
 """Nesting of `Failure.causes`. Who builds a Failure cuts longer chains."""

@@ -14,6 +14,7 @@ from durastream.core.sections import listed
 from durastream.core.tasks import Task
 
 _LISTED_MAX: Final = 20
+_DESCRIBED_CHARS_MAX: Final = 1_000
 
 
 def _signal(event: e.EntityOperationSignaled) -> str:
@@ -55,8 +56,9 @@ _WORDS: Final[dict[type, Callable[[Any], str]]] = {
 
 
 def described(event: Any) -> str:
-    """What an event or decision is."""
-    return _WORDS[event.__class__](event)
+    """What an event or decision is, cut: a failure alone may say 8,192 characters."""
+    text = _WORDS[event.__class__](event)
+    return text if len(text) <= _DESCRIBED_CHARS_MAX else f"{text[: _DESCRIBED_CHARS_MAX - 1]}…"
 
 
 def awaited(task: Task[Any] | None) -> list[str]:

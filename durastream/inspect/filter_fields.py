@@ -10,14 +10,23 @@ from difflib import get_close_matches
 from typing import Any, Final, Protocol, TypeAlias
 
 from durastream.client.views import InstanceStatus
+from durastream.core.limits import QUOTE_CHARS_MAX
 from durastream.core.status import ALL, Status
 
 Test: TypeAlias = Callable[[InstanceStatus], bool]
 TextTest: TypeAlias = Callable[[str], bool]
 
 
+_PARTITION_DIGITS_MAX: Final = 9
+
+
 class Problem(ValueError):
     """A value means nothing."""
+
+
+def quoted(text: str) -> str:
+    """What was typed, for a message; cut."""
+    return repr(text) if len(text) <= QUOTE_CHARS_MAX else f"{text[:QUOTE_CHARS_MAX]!r}…"
 
 
 @dataclass(slots=True)
@@ -163,7 +172,7 @@ def _statuses(value: str) -> frozenset[Status]:
     known = [*_WORDS, *_SETS]
     close = get_close_matches(word, known, 1, 0.5)
     meant = f"did you mean {close[0]}? " if close else ""
-    raise Problem(f"{value!r} is no status; {meant}Known: {', '.join(known)}")
+    raise Problem(f"{quoted(value)} is no status; {meant}Known: {', '.join(known)}")
 
 
 def _status_test(value: str, now: datetime) -> Test:
@@ -190,7 +199,9 @@ def moment(value: str, now: datetime) -> datetime:
             return now - timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(value)))
         return datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Problem(f"{value!r} is no time: write 90s, 1h30m or 7d (ago), 2031-05-01 or 2031-05-01T12:00Z") from None
+        raise Problem(
+            f"{quoted(value)} is no time: write 90s, 1h30m or 7d (ago), 2031-05-01 or 2031-05-01T12:00Z"
+        ) from None
 
 
 def _after_test(value: str, now: datetime) -> Test:
@@ -250,8 +261,8 @@ def _stuck_test(value: str, now: datetime) -> Test:
 
 
 def _partition_test(value: str, now: datetime) -> Test:
-    if not (value.isascii() and value.isdigit()):
-        raise Problem(f"{value!r} is no number of a partition")
+    if not (value.isascii() and value.isdigit() and len(value) <= _PARTITION_DIGITS_MAX):
+        raise Problem(f"{quoted(value)} is no number of a partition")
     number = int(value)
     return lambda status: status.partition == number
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
+from durastream.core.limits import QUOTE_CHARS_MAX
 from durastream.errors import DurastreamError
 
 _SIGNS: Final = "-!"
@@ -120,6 +121,7 @@ class _Reader:
         return name
 
     def _unknown(self, name: str) -> str:
+        name = name[:QUOTE_CHARS_MAX]
         close = get_close_matches(name.lower(), self._fields, 1, 0.5)
         meant = f"; did you mean {close[0]}:?" if close else ""
         known = " ".join(f"{field}:" for field in self._fields)

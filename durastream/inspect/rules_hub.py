@@ -9,6 +9,7 @@ from durastream.inspect.ages import ago
 from durastream.inspect.facts import HubFacts
 from durastream.inspect.finding import Finding
 from durastream.inspect.plural import plural
+from durastream.store.versions import unmended
 
 Rule: TypeAlias = Callable[[HubFacts], Iterator[Finding]]
 
@@ -174,6 +175,14 @@ def version(facts: HubFacts) -> Iterator[Finding]:
     if all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST_VERSION:
         text = f"the server is version {server.version}"
         yield Finding("old-server", "error", text, "use Redis or Valkey 7.0 or newer")
+        return
+    mended_in = unmended(server.kind, server.version)
+    if mended_in is not None:
+        text = (
+            f"the Lua engine of version {server.version} has known security holes (CVE-2025-49844 and others), unless your"
+            " distribution has mended them"
+        )
+        yield Finding("unmended-server", "info", text, f"go to {mended_in} or newer")
 
 
 def access(facts: HubFacts) -> Iterator[Finding]:
@@ -182,10 +191,10 @@ def access(facts: HubFacts) -> Iterator[Finding]:
         return
     if server.scripts is False:
         text = "this user may not run Lua scripts, which every step needs"
-        yield Finding("no-scripts", "error", text, "allow +eval +evalsha +script in its ACL")
+        yield Finding("no-scripts", "error", text, "durastream acl prints the rules that a role needs")
     if server.version is None:
         text = "the server does not tell its version and settings (INFO is not allowed)"
-        yield Finding("no-info", "info", text, "allow +info and +config|get to have them checked")
+        yield Finding("no-info", "info", text, "allow +info to have them checked")
     if server.role == "slave":
         text = "this server is a replica: it takes no writes"
         yield Finding("replica", "error", text, "give the URL of its master")

@@ -3,15 +3,16 @@
 redis-py does what is easy to get wrong: sockets, TLS, AUTH, client name, SELECT. Its own retries are off (it would send
 commands a second time). What it connected is handed over to `connection.Connection`, which speaks from then on.
 
-Cluster and Sentinel will enter by `_TOPOLOGIES`: each scheme there gets a way to find the servers behind it.
+This file is about one server. What stands for several, a Cluster or a primary with its Sentinels, is found in `place`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -26,18 +27,17 @@ from durastream.errors import ServerUnsuitable, StoreError, StoreUnavailable
 DEFAULT_PORT: Final = 6379
 DEFAULT_TIMEOUT_S: Final = 5.0
 
-_EXAMPLES: Final = "redis://localhost:6379, rediss://user:password@host:6380, unix:///run/redis.sock"
+_SHOWN_CHARS: Final = 40  # of what is wrong in a URL
+
+_EXAMPLES: Final = (
+    "redis://localhost:6379, rediss://user:password@host:6380, unix:///run/redis.sock, redis+cluster://host1:7001,host2:7001,"
+    " redis+sentinel://host1:26379,host2:26379/mymaster"
+)
 
 _CONNECTIONS: Final[dict[str, type[redis_connection.AbstractConnection]]] = {
     "redis": redis_connection.Connection,
     "rediss": redis_connection.SSLConnection,
     "unix": redis_connection.UnixDomainSocketConnection,
-}
-
-_TOPOLOGIES: Final[dict[str, str]] = {
-    f"{scheme}+{kind}": f"{kind} is not supported yet: give the URL of a single server"
-    for scheme in ("redis", "rediss")
-    for kind in ("cluster", "sentinel")
 }
 
 
@@ -47,13 +47,12 @@ class BadUrl(StoreError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server. `str(endpoint)` masks the password; `url` holds it: keep that out of logs.
+    """One server. `str(endpoint)` masks the password.
 
     >>> str(Endpoint.parse("redis://me:secret@db.example:6380/2"))
     'redis://me:***@db.example:6380/2'
     """
 
-    url: str = field(repr=False)
     scheme: str  # "redis", "rediss" or "unix"
     host: str
     port: int
@@ -74,7 +73,7 @@ class Endpoint:
         `ssl_ca_certs`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_password`, `ssl_cert_reqs`,
         `ssl_check_hostname`. Raises BadUrl.
         """
-        parts = urlsplit(url)
+        parts = _split(url)
         _check_scheme(parts)
         options = _options(parts)
         unix = parts.scheme == "unix"
@@ -82,7 +81,6 @@ class Endpoint:
             raise BadUrl("unix:// needs the path of a socket, as in unix:///run/redis.sock")
         path_db = "" if unix else parts.path.strip("/")
         return cls(
-            url=url,
             scheme=parts.scheme,
             host="" if unix else parts.hostname or "localhost",
             port=0 if unix else _port(parts),
@@ -108,6 +106,10 @@ class Endpoint:
         db = (f"?db={self.db}" if self.path else f"/{self.db}") if self.db else ""
         return f"{self.scheme}://{user}{secret}{at}{self.address}{db}"
 
+    def at(self, host: str, port: int) -> Endpoint:
+        """Another server with the same user, password, certificates and timeouts."""
+        return replace(self, host=host, port=port)
+
     def where(self) -> dict[str, Any]:
         """Address as keyword arguments of redis-py's connection classes."""
         return {"path": self.path} if self.path else {"host": self.host, "port": self.port}
@@ -116,13 +118,18 @@ class Endpoint:
 # ---------------------------------------------------------------- reading URLs
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # whose text quotes the password
+        raise BadUrl(f"the server URL cannot be read: its host is malformed; examples: {_EXAMPLES}") from None
+
+
 def _check_scheme(parts: SplitResult) -> None:
-    if parts.scheme in _CONNECTIONS:
-        return
-    reason = _TOPOLOGIES.get(parts.scheme)
-    if reason is None:
-        raise BadUrl(f"{parts.scheme or 'an empty scheme'} is no scheme of a server URL; examples: {_EXAMPLES}")
-    raise BadUrl(f"{parts.scheme}://: {reason}")
+    if parts.scheme not in _CONNECTIONS:
+        raise BadUrl(
+            f"{parts.scheme[:_SHOWN_CHARS] or 'an empty scheme'} is no scheme of a server URL; examples: {_EXAMPLES}"
+        )
 
 
 def _port(parts: SplitResult) -> int:
@@ -178,7 +185,8 @@ def _options(parts: SplitResult) -> dict[str, Any]:
 
 def _option(name: str, text: str) -> Any:
     if name not in _OPTIONS:
-        raise BadUrl(f"the server URL has an unknown option {name!r}; known: {', '.join(_OPTIONS)}")
+        shown = repr(name[:_SHOWN_CHARS]) if name.isidentifier() else "that is no name"  # it may be part of a password
+        raise BadUrl(f"the server URL has an unknown option {shown}; known: {', '.join(_OPTIONS)}")
     read, words = _OPTIONS[name]
     try:
         return read(text)
@@ -198,7 +206,9 @@ async def dial(endpoint: Endpoint, *, client_name: str) -> Any:
     Raises StoreUnavailable when the server cannot be reached or is not ready, ServerUnsuitable when it refuses us for
     good (password, user, database, protected mode, certificate).
     """
-    connection: Any = _CONNECTIONS[endpoint.scheme](
+    connection: Any = _CONNECTIONS[
+        endpoint.scheme
+    ](
         **endpoint.where(),
         **endpoint.tls,
         db=endpoint.db,
@@ -206,13 +216,14 @@ async def dial(endpoint: Endpoint, *, client_name: str) -> Any:
         password=endpoint.password,
         client_name=client_name,
         socket_connect_timeout=endpoint.connect_timeout_s,
-        socket_timeout=endpoint.response_timeout_s,
+        socket_timeout=None,  # it would send through `wait_for`, which on Python 3.11 swallows cancellations; see `_limit`
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         driver_info=None,  # CLIENT SETINFO is unknown to Redis 7.0 and not in everybody's ACL
     )
     try:
-        await connection.connect()
+        async with _limit(endpoint):
+            await connection.connect()
     except BaseException as error:  # cancellation included: nothing may stay open
         await connection.disconnect(nowait=True)
         if isinstance(error, _FAILURES):
@@ -221,11 +232,17 @@ async def dial(endpoint: Endpoint, *, client_name: str) -> Any:
     return connection
 
 
+def _limit(endpoint: Endpoint) -> asyncio.Timeout:
+    """The longest that connecting may take, with all that is said before the first command."""
+    return asyncio.timeout(endpoint.connect_timeout_s + endpoint.response_timeout_s)
+
+
 async def client_id(endpoint: Endpoint, connection: Any) -> int:
     """Number of the connection at the server, 0 where the server's access rules keep it from us. Errors: as `dial`."""
     try:
-        await connection.send_command("CLIENT", "ID")
-        return int(await connection.read_response())
+        async with _limit(endpoint):
+            await connection.send_command("CLIENT", "ID")
+            return int(await connection.read_response())
     except ResponseError:
         return 0
     except BaseException as error:
@@ -249,7 +266,7 @@ _FOR_NOW: Final[Causes] = (
     (socket.gaierror, "the host name is unknown ({error})"),
     (FileNotFoundError, "there is no such socket: is it running?"),
     ((TimeoutError, RedisTimeout), "no answer: {hint}is the address right, does a firewall drop the packets?"),
-    (ssl.SSLError, "the TLS handshake failed ({error}): does it speak TLS on this port?"),
+    (ssl.SSLError, "the TLS handshake failed ({error}): does it speak TLS on this port, or want an ssl_certfile?"),
     (ConnectionError, "the connection broke ({error})"),
 )
 

@@ -12,13 +12,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, TypeAlias
 
 import hiredis
 
 from durastream import environment
-from durastream.errors import StoreError, StoreUnavailable
+from durastream.errors import AccessDenied, ServerUnsuitable, StoreError, StoreUnavailable
 from durastream.store.connect import Endpoint, client_id, dial
 
 RETRYABLE: Final[dict[str, str]] = {
@@ -59,9 +61,43 @@ class ServerNotReady(StoreUnavailable):
         self.code = code
 
 
-def _reply_error(text: str) -> ReplyError | ServerNotReady:
+_DENIED: Final = ("NOPERM ", "NOAUTH ", "ERR ACL failure in script", "ERR The user executing the script can't ")
+"""How refusals by access rules begin: of a command, and of one inside a script (newer servers, Redis 7.0)."""
+
+
+def _reply_error(text: str) -> ReplyError | ServerNotReady | AccessDenied:
+    if text.startswith(_DENIED):
+        return AccessDenied(f"redis refuses it by its access rules: {text}")
     code, _, message = text.partition(" ")
     return ServerNotReady(code, message) if code in RETRYABLE else ReplyError(code, message)
+
+
+Word: TypeAlias = str | bytes | int | float
+
+
+class Caller(Protocol):
+    """What takes commands: one connection, or all those to a Cluster."""
+
+    def call(self, *args: Word) -> asyncio.Future[Any]: ...
+
+
+class Commands(Protocol):
+    """What leads to it and keeps it alive: `Link` for one server, `cluster.Cluster` for many."""
+
+    @property
+    def live(self) -> Caller | None: ...
+
+    async def get(self) -> Caller: ...
+
+    on_other_server: Callable[[], object] | None
+    """Called when a connection leads to another server process than the one before it did, before anybody gets to use it: what
+    the last one acknowledged may be lost (power loss, failover). None: it is not asked which process it is."""
+
+    async def masters(self) -> list[Connection]:
+        """A connection to each server that holds keys of its own."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class _Blocking(asyncio.Future[Any]):
@@ -74,6 +110,8 @@ class Connection(asyncio.Protocol):
     """See the module. Belongs to the event loop that opened it; not thread-safe."""
 
     closed: bool = False  # dead for good
+    refused: Callable[[Connection, asyncio.Future[Any], Exception], bool] | None = None
+    """Hears of error replies first. True: the future is its business now (a Cluster sends the command to another node)."""
 
     def __init__(self, endpoint: Endpoint, number: int, response_timeout_s: float) -> None:
         self.endpoint = endpoint
@@ -114,30 +152,31 @@ class Connection(asyncio.Protocol):
 
     # ---- calling
 
-    def call(self, *args: str | bytes | int | float) -> asyncio.Future[Any]:
+    def call(self, *args: Word) -> asyncio.Future[Any]:
         """Send a command; the future gives the reply (bytes, int, list or None).
 
         It fails with ReplyError, or StoreUnavailable (ServerNotReady has the code). Cancelling it does no harm.
         """
-        return self._send(self._loop.create_future(), args)
+        return self.send(self._loop.create_future(), args)
 
-    def call_blocking(self, timeout_s: float, *args: str | bytes | int | float) -> asyncio.Future[Any]:
+    def call_blocking(self, timeout_s: float, *args: Word) -> asyncio.Future[Any]:
         """Like `call`, for a command that may block for `timeout_s` at the server (0 = for ever: don't).
 
         Replies of commands behind it wait as long: give blocking commands a connection of their own.
         """
         future = _Blocking(loop=self._loop)
         future.allowance_s = timeout_s
-        return self._send(future, args)
+        return self.send(future, args)
 
     async def drained(self) -> None:
         """Return once the peer takes more data, or the connection is closed."""
         await self._writable.wait()
 
-    def _send(self, future: asyncio.Future[Any], args: tuple[Any, ...]) -> asyncio.Future[Any]:
+    def send(self, future: asyncio.Future[Any], args: tuple[Any, ...]) -> asyncio.Future[Any]:
+        """Like `call`, for a future that exists already."""
         packed = hiredis.pack_command(args)
         if self.closed:
-            return self._fail(future, StoreUnavailable(f"the connection to redis at {self.endpoint.address} is closed"))
+            return self.fail(future, StoreUnavailable(f"the connection to redis at {self.endpoint.address} is closed"))
         if not self._waiting:
             self._progress = self._loop.time()
         self._waiting.append(future)
@@ -173,13 +212,16 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, future: asyncio.Future[Any], reply: Any) -> None:
         if isinstance(reply, Exception):
-            self._fail(future, reply)
+            if self.refused is None or not self.refused(self, future, reply):
+                self.fail(future, reply)
             if isinstance(reply, ServerNotReady) and reply.code == "READONLY":
                 self.lose("it became a replica")  # the address may lead to the new primary
         elif not future.done():
             future.set_result(reply)
 
-    def _fail(self, future: asyncio.Future[Any], error: Exception) -> asyncio.Future[Any]:
+    @staticmethod
+    def fail(future: asyncio.Future[Any], error: Exception) -> asyncio.Future[Any]:
+        """Give a future an error that nobody has to look at."""
         if not future.done():
             future.set_exception(error)
             future.exception()  # marks it as seen: a caller who went away needs no log line
@@ -226,7 +268,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         error = f"lost redis at {self.endpoint.address}: {cause}; what was in flight may or may not have taken effect"
         while self._waiting:
-            self._fail(self._waiting.popleft(), StoreUnavailable(error))
+            self.fail(self._waiting.popleft(), StoreUnavailable(error))
 
     async def close(self) -> None:
         """Close; outstanding futures fail. May be called again."""
@@ -237,6 +279,24 @@ class Connection(asyncio.Protocol):
 def _seen(task: asyncio.Task[Connection]) -> None:
     if not task.cancelled():
         task.exception()  # callers may all have gone away: no log line then
+
+
+async def _run_id(connection: Connection) -> bytes:
+    """Which server process this is. Empty where it does not say, or not to our user."""
+    try:
+        found = re.search(rb"^run_id:(\w+)", await connection.call("INFO", "server"), re.MULTILINE)
+    except (AccessDenied, ReplyError):
+        return b""
+    return found[1] if found else b""
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and return once they are over."""
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left)
 
 
 class Link:
@@ -256,6 +316,8 @@ class Link:
         self._open_timeout_s = open_timeout_s
         self._connection: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
+        self.on_other_server: Callable[[], object] | None = None
+        self._server: bytes | None = None  # which process the last connection led to; empty: it does not say
         self._not_before = 0.0  # when the next attempt may begin
         self._closed = False
 
@@ -286,6 +348,10 @@ class Link:
                 raise StoreUnavailable(f"the link to redis at {self.endpoint.address} was closed") from None
             raise
 
+    async def masters(self) -> list[Connection]:
+        """The one there is."""
+        return [await self.get()]
+
     def drop(self) -> None:
         """Give the connection up now. The next `get` opens another one."""
         if self._connection is not None:
@@ -309,12 +375,23 @@ class Link:
             pause_s = pause * (1 + environment.jitter() / 2)  # so that many processes don't come back in step
             self._not_before = loop.time() + pause_s
             try:
-                self._connection = await self._attempt()
-                return self._connection
+                connection = await self._attempt()
+                await self._meet(connection)
+                self._connection = connection
+                return connection
+            except ServerUnsuitable:
+                raise
             except StoreUnavailable:
                 if loop.time() + pause_s >= give_up:
                     raise
             pause = min(pause * 2, _PAUSE_S_MAX)
+
+    async def _meet(self, connection: Connection) -> None:
+        if self.on_other_server is None:
+            return
+        before, self._server = self._server, await _run_id(connection)
+        if before is not None and (self._server != before or not before):
+            self.on_other_server()
 
     async def _attempt(self) -> Connection:
         return await Connection.open(

@@ -15,7 +15,7 @@ ds:{hub:p}:outbox           stream, ids <epoch>-<sequence>: messages for other p
 ds:{hub:p}:marks            hash: source → epoch:nonce:sequence:ms, the last message taken from it
 ds:{hub:p}:watch            hash: instance id → channels, one a line
 ds:{hub:p}:parked           hash: instance id → why it cannot move (JSON)
-ds:{hub:p}:routed           hash: ingress entries taken and not yet dropped, and `epoch`, the highest router seen
+ds:{hub:p}:routed           hash: ingress entries taken and not yet dropped; `epoch` and `turn`, the last router's
 ds:{hub:p}:queues           set: activity queues used in this partition
 ds:{hub:p}:stats            hash: counters that only grow
 ds:{hub:p}:s:<status>       zset: instance id by creation time

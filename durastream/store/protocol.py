@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from durastream.core.events import Json
 from durastream.core.status import Status
@@ -42,6 +42,9 @@ class Lease(NamedTuple):
     partition: int
     epoch: int
     nonce: str
+
+
+NONE_APPLIED: Final[Mapping[Lease, int]] = {}
 
 
 class LeaseInfo(NamedTuple):
@@ -412,8 +415,15 @@ class WorkerStore(ClientStore, Protocol):
         """Take the partition if it is free or its lease has expired. None when another holds it."""
         ...
 
-    async def renew(self, leases: Sequence[Lease], worker_id: str, ttl_ms: int) -> list[Lease]:
-        """Those still held. One that expired is not renewed: it must be acquired again, with a new epoch."""
+    async def renew(
+        self, leases: Sequence[Lease], worker_id: str, ttl_ms: int, applied: Mapping[Lease, int] = NONE_APPLIED
+    ) -> list[Lease]:
+        """Those still held. One that expired is not renewed: it must be acquired again, with a new epoch. One whose shard cannot
+        be asked, while others can, counts as held: its fence says soon enough.
+
+        `applied`: commits that are known to be applied. A store that has fewer of them has lost its newest writes (power loss,
+        failover): that lease counts as lost, since what its owner has in memory never was.
+        """
         ...
 
     async def release(self, lease: Lease) -> None: ...
@@ -445,7 +455,8 @@ class WorkerStore(ClientStore, Protocol):
     async def commit(self, lease: Lease, sequence: int, commit: Commit) -> None:
         """Apply commit number `sequence` (1, 2, … within one lease) whole. Raises Fenced, Refused.
 
-        Number n is applied only after n-1; a repeated number answers success and does nothing.
+        Number n is applied only after n-1; a repeated number answers success and does nothing. Fenced also where n-1 is not
+        there: the store has forgotten it.
         """
         ...
 
@@ -534,10 +545,19 @@ class WorkerStore(ClientStore, Protocol):
     async def read_ingress(self, cursor: str, count: int, block_ms: int) -> list[tuple[str, dict[bytes, bytes]]]: ...
 
     async def route(
-        self, partition: int, lease: Lease, batch: Sequence[tuple[str, NewInstance | bytes]], forget: Sequence[str]
+        self,
+        partition: int,
+        lease: Lease,
+        batch: Sequence[tuple[str, NewInstance | bytes]],
+        forget: Sequence[str],
+        *,
+        turn: int = 0,
     ) -> list[Started | None]:
         """Like `start` (NewInstance) or an inbox append (bytes), once for each ingress entry id; refuses a lower epoch than
-        the highest seen. `forget`: entry ids that are gone from the ingress stream."""
+        the highest seen. `forget`: entry ids that are gone from the ingress stream.
+
+        `turn`: number of this call among those of this router to this partition, the same when it is repeated. One that is
+        below the highest seen is refused: it was overtaken on its way, and what it names may have been forgotten."""
         ...
 
     async def drop_ingress(self, entry_ids: Sequence[str]) -> None: ...

@@ -8,7 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from durastream.store.connection import Connection, ReplyError
+from durastream.store.connection import Caller, ReplyError
+from durastream.store.uses import guarded
 
 _INCLUDE = "--@include "
 
@@ -20,7 +21,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.text = _source(name)
+        self.text = guarded(name, source(name))
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -30,10 +31,11 @@ def part(name: str) -> str:
     return (files("durastream.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """The text of a script, with what it includes, as it is written."""
     lines = part(name).splitlines()
     return "\n".join(
-        _source(line.removeprefix(_INCLUDE).strip()) if line.startswith(_INCLUDE) else line for line in lines
+        source(line.removeprefix(_INCLUDE).strip()) if line.startswith(_INCLUDE) else line for line in lines
     )
 
 
@@ -42,10 +44,19 @@ def script(name: str) -> Script:
     return Script(name)
 
 
-async def run(connection: Connection, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-    """Run a script on one connection. A server that does not know it (restart, failover, SCRIPT FLUSH) is taught it."""
+def unknown(error: ReplyError) -> bool:
+    """Whether the server has no such command."""
+    return error.code == "ERR" and error.message.startswith("unknown command")
+
+
+async def run(connection: Caller, name: str, keys: Sequence[str], args: Sequence[Any], *, reading: bool = False) -> Any:
+    """Run a script. A server that does not know it (restart, failover, SCRIPT FLUSH) is taught it.
+
+    `reading`: one that writes nothing, for users who may write nothing.
+    """
     one = script(name)
-    command = ("EVALSHA", one.sha, len(keys), *keys, *args)
+    evalsha, evaluate = ("EVALSHA_RO", "EVAL_RO") if reading else ("EVALSHA", "EVAL")
+    command = (evalsha, one.sha, len(keys), *keys, *args)
     try:
         return await connection.call(*command)
     except ReplyError as error:
@@ -53,6 +64,6 @@ async def run(connection: Connection, name: str, keys: Sequence[str], args: Sequ
             raise
     # By its text it runs even if the server forgets it again meanwhile; loaded, it is there for the next time.
     loaded = connection.call("SCRIPT", "LOAD", one.text)
-    reply = await connection.call("EVAL", one.text, len(keys), *keys, *args)
+    reply = await connection.call(evaluate, one.text, len(keys), *keys, *args)
     await loaded
     return reply

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from durastream.client import Client
+from durastream.store.place import Place
 from durastream.tui.app import TopApp
 from durastream.tui.client_source import RETRY_S, ClientSource
 
@@ -17,6 +16,5 @@ async def run(url: str, hub: str, *, read_only: bool, period_s: float, wanted: s
 
 
 def place(url: str) -> str:
-    """Host and port, without user and password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or parts.path or 'localhost'}:{parts.port or 6379}"
+    """Host and port, or hosts and ports, without user and password."""
+    return ",".join(one.address for one in Place.parse(url).seeds)

@@ -23,6 +23,10 @@ from durastream.worker.runner import Runner
 log = logging.getLogger("durastream.worker.activities")
 
 BLOCK_MS = 2_000
+_LOOKS_S = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""When to look for claims that nobody knows of, in seconds after an error: a request whose connection broke may be carried out
+long after that, and what it claimed would wait for as long as this worker lives."""
+
 _CLAIM_ENDS_S = 1.0  # for a claim under way when the worker is stopped
 SPLIT = "/"  # between a queue and the name of an activity that not every reader of the queue has
 
@@ -58,6 +62,7 @@ class Activities:
         self._one_suspect = asyncio.Lock()
         self._stopping = False
         self._claiming: asyncio.Task[None] | None = None
+        self._looks: list[float] = []  # when to look for claims that nobody knows of
         self.done = 0
 
     # -- claiming
@@ -86,7 +91,7 @@ class Activities:
     async def run(self) -> None:
         self._claiming = asyncio.current_task()
         backoff = Backoff()
-        uncertain = True  # a reply may have been lost, also by an earlier process of this name
+        self._doubt()  # an earlier process of this name may have claimed something
         while not self._stopping:
             free = self._slots - len(self.running)
             if free <= 0:
@@ -94,23 +99,29 @@ class Activities:
                 await self._freed.wait()
                 continue
             try:
-                if uncertain:
+                if self._looks and self._looks[0] <= environment.monotonic():
                     claimed = await self._claimed_before()
-                    uncertain = False
                 else:
                     claimed = await self._store.claim_activities(self._worker_id, self.queues, free, BLOCK_MS)
             except StoreUnavailable:
-                uncertain = True
+                self._doubt()
                 await backoff.pause()
                 continue
             backoff.reset()
             for activity in claimed:
                 self._begin(activity)
 
+    def _doubt(self) -> None:
+        """Something may have been claimed in this worker's name, or may still be."""
+        now = environment.monotonic()
+        self._looks = [now + after_s for after_s in _LOOKS_S]
+
     async def _claimed_before(self) -> list[Activity]:
         """What this worker has claimed and does not know of: neither running, nor done and about to be recorded."""
         await self.completer.drain()
         known = set(self.running)
+        now = environment.monotonic()
+        self._looks = [at for at in self._looks if at > now]
         claimed = await self._store.claimed(self._worker_id, self.queues)
         return [one for one in claimed if (one.partition, one.queue, one.entry_id) not in known]
 

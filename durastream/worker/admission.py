@@ -11,7 +11,15 @@ import orjson
 
 from durastream.core.entity_id import EntityId
 from durastream.core.events import Parent
-from durastream.core.ids import check_instance_id, check_name, check_tags, generation_of, partition_of
+from durastream.core.ids import (
+    check_instance_id,
+    check_name,
+    check_reason,
+    check_tags,
+    check_version,
+    generation_of,
+    partition_of,
+)
 from durastream.core.limits import ENTITY_BYTES_MAX, LOCK_ENTITIES_MAX, QUOTE_CHARS_MAX
 from durastream.core.messages import (
     EntityOperation,
@@ -19,7 +27,11 @@ from durastream.core.messages import (
     LockGranted,
     Message,
     Restart,
+    Resume,
+    Rewind,
     Start,
+    Suspend,
+    Terminate,
     UnlockEntities,
 )
 from durastream.errors import InvalidId
@@ -38,6 +50,7 @@ def check(message: Message, partition: int, hub: HubInfo) -> None:
 def _start(message: Start, partition: int, hub: HubInfo) -> None:
     check_instance_id(message.instance_id)
     check_name(message.name, "orchestrator")
+    check_version(message.version)
     _tags(message.tags)
     home = partition_of(message.instance_id, hub.partitions)
     if home != partition:
@@ -56,6 +69,10 @@ def _tags(tags: bytes | None) -> None:
     except ValueError:
         raise InvalidId("the tags are no JSON") from None
     check_tags(read, len(tags))
+
+
+def _reason(message: Suspend | Resume | Terminate | Rewind, _partition: int, _hub: HubInfo) -> None:
+    check_reason(message.reason)
 
 
 def _restart(message: Restart, _partition: int, _hub: HubInfo) -> None:
@@ -133,6 +150,10 @@ def _holder(holder: Parent, what: str) -> None:
 _RULES: Final[dict[type, Callable[[Any, int, HubInfo], None]]] = {
     Start: _start,
     Restart: _restart,
+    Suspend: _reason,
+    Resume: _reason,
+    Terminate: _reason,
+    Rewind: _reason,
     EntityOperation: _operation,
     LockEntities: _lock,
     UnlockEntities: _unlock,

@@ -44,9 +44,15 @@ class Committer:
         self._weight = 0
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self.open = Commit()
         self.changes: dict[str, InstanceChange] = {}  # of the open commit
         self.entities: dict[str, EntityChange] = {}  # of the open commit
+
+    @property
+    def applied(self) -> int:
+        """Commits that the store has told to be applied."""
+        return self._sequence
 
     @property
     def idle(self) -> bool:
@@ -125,7 +131,7 @@ class Committer:
 
     async def _send(self, commit: Commit) -> None:
         backoff = Backoff()
-        while True:
+        while not self._closed:
             try:
                 await self._store.commit(self._lease, self._sequence + 1, commit)
             except StoreUnavailable:
@@ -133,6 +139,11 @@ class Committer:
             else:
                 self._sequence += 1
                 return
+        raise Fenced(f"partition {self._lease.partition} was given up")
+
+    def close(self) -> None:
+        """Send nothing more. What is on its way is not repeated."""
+        self._closed = True
 
     def discard(self) -> None:
         """Drop what was not committed: it was decided on a state that the store does not share."""

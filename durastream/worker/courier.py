@@ -37,7 +37,7 @@ class Courier:
     async def _run(self, target: int) -> None:
         while batch := self._waiting.pop(target, None):
             try:
-                await persist(lambda batch=batch: self._store.deliver_all(target, [parcel for parcel, _ in batch]))  # type: ignore[misc]
+                await persist(lambda batch=batch: self._store.deliver_all(target, _wanted(batch)))  # type: ignore[misc]
                 _tell(batch, None)
             except StoreError as error:
                 _tell(batch, error)
@@ -45,6 +45,11 @@ class Courier:
                 log.error("a delivery to partition %d failed", target, exc_info=error)
                 _tell(batch, StoreError(f"not delivered: {type(error).__name__}: {error}"))
         del self._rounds[target]
+
+
+def _wanted(batch: list[tuple[Parcel, asyncio.Future[None]]]) -> list[Parcel]:
+    """Without those whose relay was closed: the store may have forgotten that they were ever sent."""
+    return [parcel for parcel, answer in batch if not answer.done()]
 
 
 def _tell(batch: list[tuple[Parcel, asyncio.Future[None]]], error: StoreError | None) -> None:

@@ -179,6 +179,7 @@ class Entities:
 
     def _change(self, live: LiveEntity, effects: Effects, now: int) -> None:
         committer, state, holder = self._partition.committer, live.code.state, live.gate.holder
+        now = max(now, live.updated_at)  # the server's clock may have been set back
         change = committer.entities.get(live.entity)
         if change is None:
             change = EntityChange(live.entity, live.revision, live.queued)
@@ -186,7 +187,7 @@ class Entities:
             live.unsaved += 1
         if live.revision is None:
             change.fields["created_at"] = now
-        change.fields["updated_at"] = now
+        live.updated_at = change.fields["updated_at"] = now
         if state != live.state:
             live.state = change.fields["state"] = state
         if effects.lock_changed:
@@ -238,7 +239,7 @@ class Entities:
         readable, unreadable = _read_queue(queue)
         live = self._live[entity] = LiveEntity(entity, Gate(lock, readable), code)
         if record is not None:
-            live.revision, live.queued = record.revision, len(queue)
+            live.revision, live.queued, live.updated_at = record.revision, len(queue), record.updated_at
         for number, blob in unreadable:
             self._partition.recorder.dead_letter(f"malformed message {number} in the queue of {entity}", blob)
             live.gate.drop(number)
@@ -311,7 +312,7 @@ class Entities:
             return
         change = EntityChange(entity, record.revision, len(queue), queue_remove=[number])
         change.gone = record.state is None and record.lock is None and len(queue) == 1
-        change.fields["updated_at"] = partition.clock.now()
+        change.fields["updated_at"] = max(partition.clock.now(), record.updated_at)
         partition.committer.entities[entity] = change
         partition.committer.weigh(2, 0)
         self._tell_refused(message, failure, wire.pack_message(message))

@@ -12,7 +12,7 @@ import orjson
 from durastream import wire
 from durastream.core.durations import moment_ms
 from durastream.core.entity_id import EntityId
-from durastream.core.ids import check_instance_id, check_name, check_tags
+from durastream.core.ids import check_instance_id, check_name, check_reason, check_tags, check_version
 from durastream.core.limits import QUOTE_CHARS_MAX, TIME_MS_MAX
 from durastream.core.messages import EntityOperation, RaiseEvent, Resume, Start, Suspend, Terminate
 from durastream.errors import InvalidId
@@ -101,7 +101,7 @@ def _start(entry: _Entry) -> Routed:
     name = check_name(entry.need("name"), "orchestrator")
     # Left out, the id follows from the entry's own, so that a repeated delivery is the same start.
     instance_id = check_instance_id(entry.text("id") or f"in-{entry.entry_id}")
-    version, tags = entry.text("version"), entry.json("tags")
+    version, tags = check_version(entry.text("version")), entry.json("tags")
     if tags is not None:
         check_tags(orjson.loads(tags), len(tags))
     token = hashlib.blake2b(f"{entry.entry_id}|{instance_id}".encode(), digest_size=8).hexdigest()
@@ -145,17 +145,19 @@ def _event(entry: _Entry) -> Routed:
 
 def _terminate(entry: _Entry) -> Routed:
     instance_id = check_instance_id(entry.need("id"))
-    return Routed(instance_id, wire.pack_message(Terminate(instance_id, entry.text("reason"), True, None)))
+    return Routed(
+        instance_id, wire.pack_message(Terminate(instance_id, check_reason(entry.text("reason")), True, None))
+    )
 
 
 def _suspend(entry: _Entry) -> Routed:
     instance_id = check_instance_id(entry.need("id"))
-    return Routed(instance_id, wire.pack_message(Suspend(instance_id, entry.text("reason"))))
+    return Routed(instance_id, wire.pack_message(Suspend(instance_id, check_reason(entry.text("reason")))))
 
 
 def _resume(entry: _Entry) -> Routed:
     instance_id = check_instance_id(entry.need("id"))
-    return Routed(instance_id, wire.pack_message(Resume(instance_id, entry.text("reason"))))
+    return Routed(instance_id, wire.pack_message(Resume(instance_id, check_reason(entry.text("reason")))))
 
 
 def _signal(entry: _Entry) -> Routed:

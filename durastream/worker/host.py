@@ -19,6 +19,7 @@ from durastream.payload import Payloads
 from durastream.store.protocol import Lease, Outbound, WorkerStore
 from durastream.worker import about, lifeline
 from durastream.worker.activities import Activities
+from durastream.worker.backoff import persist
 from durastream.worker.clock import ServerClock
 from durastream.worker.courier import Courier
 from durastream.worker.executor import PythonExecutor
@@ -39,6 +40,9 @@ _PULSE_S = 0.2  # how often the main loop shows that it turns
 _RESCUE_EVERY_LEASES = (
     6.0  # looks for claims of the dead also when nobody seems to have died, every so many lease times
 )
+LIVE_MIN = 100
+"""Instances that one partition may keep in memory at least, however many partitions there are."""
+
 _CLIENT_SILENT_MS = 3_600_000  # a client that has sent nothing for so long does not repeat anything any more
 
 
@@ -74,6 +78,7 @@ class Host:
         self._taking: set[int] = set()
         self._ingress: Ingress | None = None
         self._ingress_task: asyncio.Task[None] | None = None
+        self._restarts = 0  # of the server, as far as it was seen
         self._shared = Shared()
         self._open_store = open_store
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,7 +107,7 @@ class Host:
             store,
             self._executor,
             self.clock,
-            live_max=max(100, options.live_max // store.hub.partitions),
+            live_max=max(LIVE_MIN, options.live_max // store.hub.partitions),
             committed=self._committed,
             timers_changed=self._timers.changed,
             lost=self._lost,
@@ -137,6 +142,7 @@ class Host:
 
     def _pulse(self) -> None:
         self._shared.progress_at = environment.monotonic()
+        self._shared.applied = {one.lease: one.committer.applied for one in self.owned.values()}
         if not self._gone:
             asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
 
@@ -148,7 +154,13 @@ class Host:
     def _role_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.remove(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.critical("a role of this worker failed; it stops", exc_info=error)
+            self.fail("a role of this worker failed", error)
+
+    def fail(self, what: str, error: BaseException) -> None:
+        """Make the worker stop, loudly. Only the first failure counts."""
+        if self.failure is None:
+            known = isinstance(error, StoreError)
+            log.critical("%s; it stops%s", what, f": {error}" if known else "", exc_info=None if known else error)
             self.failure = error
             self._failed.set()
 
@@ -214,6 +226,7 @@ class Host:
 
     async def _take(self, number: int) -> None:
         self._taking.add(number)
+        restarts = self._restarts
         try:
             ttl_ms = int(self.options.lease_s * 1_000)
             lease = await self.store.acquire(number, self.options.worker_id, environment.token(8), ttl_ms)
@@ -223,7 +236,7 @@ class Host:
             relay = Relay(self.store, lease, self._courier, partition.committer)
             await partition.take_over()
             await relay.take_over()
-            if self._stopping:
+            if self._stopping or restarts != self._restarts:
                 relay.close()
                 await self.store.release(lease)
                 return
@@ -283,10 +296,36 @@ class Host:
         self._forget(partition, self._relays.pop(lease.partition))
         self._tick_now.set()
 
+    def server_restarted(self) -> None:
+        """The server was started again, or another took its place: it may lack its newest writes, and whatever is in memory may
+        rest on those. So all of it is given up, and read afresh."""
+        self._restarts += 1
+        leases = [partition.lease for partition in self.owned.values()]
+        for partition in list(self.owned.values()):
+            del self.owned[partition.number]
+            self._forget(partition, self._relays.pop(partition.number))
+        if self._ingress is not None:
+            leases.append(self._ingress.lease)
+            self._ingress.stop()
+        if leases and not self._stopping:
+            log.warning("the server was restarted or replaced: %d leases are given up and taken anew", len(leases))
+            self._spawn(self._give_back(leases))
+
+    async def _give_back(self, leases: list[Lease]) -> None:
+        """So that nobody, not even this worker, has to wait until they end."""
+        for lease in leases:
+            try:
+                await persist(lambda lease=lease: self.store.release(lease))  # type: ignore[misc]
+            except StoreError as error:
+                log.warning("partition %d is left to its lease: %s", lease.partition, error)
+        self._tick_now.set()
+
     def _leases_gone(self, leases: list[Lease]) -> None:
         for lease in leases:
             if lease.partition != _INGRESS:
-                self._lost(lease, Fenced("its lease had expired when it was renewed"))
+                self._lost(
+                    lease, Fenced("its lease had expired when it was renewed, or the store has forgotten commits")
+                )
             elif self._ingress is not None and self._ingress.lease == lease:
                 self._ingress.stop()
 

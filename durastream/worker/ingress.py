@@ -44,6 +44,7 @@ class Ingress:
         self._stopping = False
         self._dropped: list[str] = []  # gone from the stream, still remembered by the targets
         self._cursor = "0"
+        self._turns: defaultdict[int, int] = defaultdict(int)  # calls to each partition
 
     def stop(self) -> None:
         self._stopping = True
@@ -75,7 +76,7 @@ class Ingress:
 
     async def _announce(self, partition: int) -> None:
         try:
-            await persist(lambda: self._store.route(partition, self.lease, [], []))
+            await self._call(partition, [], [])
         except Fenced:
             raise
         except StoreError as error:  # somebody spoilt its keys: it takes nothing of any router
@@ -106,11 +107,20 @@ class Ingress:
     async def _send(self, partition: int, batch: list[_Addressed], forget: list[str]) -> list[_Answer]:
         """What became of each. A partition that takes nothing must not stop the stream for the others."""
         try:
-            return list(await persist(lambda: self._store.route(partition, self.lease, batch, forget)))
+            return list(await self._call(partition, batch, forget))
         except Fenced:
             raise
         except StoreError as error:
             return [error if len(batch) == 1 else (await self._send(partition, [one], []))[0] for one in batch]
+
+    async def _call(self, partition: int, batch: list[_Addressed], forget: list[str]) -> list[Started | None]:
+        self._turns[partition] += 1
+        turn = self._turns[partition]
+        return await persist(lambda: self._store.route(partition, self.lease, batch, self._known(forget), turn=turn))
+
+    def _known(self, forget: list[str]) -> list[str]:
+        """When it was told to stop, the store may have got back what had been dropped: then it must be remembered."""
+        return [] if self._stopping else forget
 
     @staticmethod
     def _refused(

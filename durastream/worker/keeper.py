@@ -32,6 +32,7 @@ class Shared:
     """What the main loop and the keeper tell each other. Each field is written by one side and replaced whole."""
 
     leases: tuple[Lease, ...] = ()  # main → keeper
+    applied: Mapping[Lease, int] = field(default_factory=dict)  # main → keeper: commits of each, a moment ago
     about: Mapping[str, object] = field(default_factory=dict)  # main → keeper
     progress_at: float = field(default_factory=environment.monotonic)  # main → keeper: last time the loop turned
     live: tuple[WorkerInfo, ...] = ()  # keeper → main
@@ -59,22 +60,31 @@ class Keeper:
         self._beat_s = min(1.0, ttl_ms / 4_000)
         self._stopping = False
         self._wake: Callable[[], object] = _nothing
+        self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self._ended_here = asyncio.Event()  # the same for one that runs on the main loop
         self._warned = False
         self._renew_in = 0.0
 
     def start_thread(self, open_store: OpenStore) -> threading.Thread:
-        thread = threading.Thread(
+        self._thread = threading.Thread(
             target=lambda: asyncio.run(self.run(open_store)), name="durastream-keeper", daemon=True
         )
-        thread.start()
-        return thread
+        self._thread.start()
+        return self._thread
 
     async def stop(self) -> None:
         """No heartbeat is sent once this returns: a late one would make the worker look alive after it has left."""
         self._stopping = True
         self._wake()
-        await asyncio.to_thread(self._ended.wait, _STOP_S)
+        if self._thread is not None:
+            await asyncio.to_thread(self._ended.wait, _STOP_S)
+            return
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self._ended_here.wait()
+        except TimeoutError:
+            log.warning("a heartbeat is still under way: this worker may look alive for a while")
 
     async def run(self, open_store: OpenStore, *, close: bool = True) -> None:
         """Beat until stopped. `close`: whether the store is the keeper's own."""
@@ -96,6 +106,8 @@ class Keeper:
         if store is not None and close:
             await store.close()
         self._ended.set()
+        if self._thread is None:
+            self._ended_here.set()
 
     async def beat(self, store: WorkerStore) -> None:
         """One heartbeat, and a renewal of all leases when a third of their time has gone."""
@@ -107,7 +119,7 @@ class Keeper:
             self._changed()
         leases = self._shared.leases
         if leases and environment.monotonic() >= self._renew_in:
-            held = set(await store.renew(leases, self._worker_id, self._ttl_ms))
+            held = set(await store.renew(leases, self._worker_id, self._ttl_ms, self._shared.applied))
             self._renew_in = environment.monotonic() + self._ttl_ms / 3_000 - self._beat_s / 2
             gone = [lease for lease in leases if lease not in held]
             if gone:

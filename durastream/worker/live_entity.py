@@ -11,7 +11,7 @@ class LiveEntity:
     """An entity as its owner knows it; the record's fields as the last decided commit leaves them."""
 
     __slots__ = (
-        "busy", "code", "entity", "gate", "queued", "recent", "revision", "state", "touched", "unsaved",
+        "busy", "code", "entity", "gate", "queued", "recent", "revision", "state", "touched", "unsaved", "updated_at",
     )  # fmt: skip
 
     def __init__(self, entity: str, gate: Gate, code: EntityCode) -> None:
@@ -20,6 +20,7 @@ class LiveEntity:
         self.code = code
         self.state: Json | None = code.state
         self.revision: int | None = None  # None = no record
+        self.updated_at = 0  # ms; 0 = no record
         self.queued = 0  # length of the stored queue
         self.busy = False  # an asynchronous operation is under way: what arrives meanwhile waits
         self.touched = False  # has something to do

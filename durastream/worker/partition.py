@@ -529,6 +529,9 @@ class Partition:
         self._jobs.discard(task)
         if error is None or not wanted:
             return
+        if isinstance(error, Fenced):  # it slept while another took over: nothing is wrong here
+            self._failed(error)
+            return
         log.error("partition %d: %s", self.number, error, exc_info=error)
         self._around.lost(self.lease, Fenced(f"gave up partition {self.number}: {error}"))
 
@@ -547,6 +550,7 @@ class Partition:
     def close(self) -> None:
         """Forget everything; the partition belongs to someone else now."""
         self.reset()
+        self.committer.close()
 
 
 def _close(live: Live) -> None:

@@ -8,9 +8,13 @@ orchestrator that their owner lacks goes to a worker that has it, and stays with
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from durastream.store.protocol import WorkerInfo
+
+_PARTITION: Final = re.compile("[0-9]{1,9}")
 
 
 def known_as(name: str, version: str | None) -> str:
@@ -49,7 +53,8 @@ def _told_of(workers: Sequence[WorkerInfo], what: str) -> dict[int, list[str]]:
         names = worker.about.get(what)
         if isinstance(names, Mapping):
             for partition, some in names.items():
-                found.setdefault(int(partition), []).extend(some)
+                if _PARTITION.fullmatch(partition) and isinstance(some, list):
+                    found.setdefault(int(partition), []).extend(map(str, some))
     return found
 
 

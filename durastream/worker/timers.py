@@ -42,13 +42,18 @@ class Timers:
         backoff = Backoff()
         while not self._stopping:
             self._wake.clear()
-            try:
-                for partition in list(self._owned.values()):
-                    await self._fire(partition)
-                backoff.reset()
-            except StoreUnavailable:
+            # Side by side: where partitions are on different servers, one that is down holds up nobody else.
+            fired = await asyncio.gather(
+                *(self._fire(one) for one in list(self._owned.values())), return_exceptions=True
+            )
+            errors = [error for error in fired if error is not None]
+            for error in errors:
+                if not isinstance(error, StoreUnavailable):
+                    raise error
+            if errors:
                 await backoff.pause()
                 continue
+            backoff.reset()
             await self._until_next()
 
     async def _fire(self, partition: Partition) -> None:

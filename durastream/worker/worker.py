@@ -14,6 +14,7 @@ from typing import Self
 
 from durastream import environment
 from durastream.app import App
+from durastream.errors import ServerUnsuitable
 from durastream.store.protocol import WorkerStore
 from durastream.store.redis import RedisStore
 from durastream.worker.host import Host, Options
@@ -37,7 +38,7 @@ class Worker:
     await ds.Worker(app).run()   # works until SIGTERM or SIGINT
     ```
     Raises StoreUnavailable when the server cannot be reached at the start (later it keeps trying), HubMismatch,
-    ServerUnsuitable.
+    ServerUnsuitable, AccessDenied. When the server refuses its user later on, it stops, and `run` raises that.
     """
 
     def __init__(
@@ -82,16 +83,35 @@ class Worker:
 
     async def start(self) -> None:
         """Connect, announce, and begin to work. Returns once the worker is known to the others."""
+        self._loop = asyncio.get_running_loop()
         if isinstance(self._target, str):
             url = self._target
-            store = await RedisStore.open(url, self._hub)
+            store = await self._open(url)
+            store.on_restart = self._restarted
             await store.warn_of_settings()
             self._store = store
-            self._host = Host(self._app, store, self._options, lambda: RedisStore.open(url, self._hub))
+            self._host = Host(self._app, store, self._options, lambda: self._open(url))
         else:
             self._host = Host(self._app, self._target, self._options)
         await self._host.start()
         log.info("worker %s serves hub %s", self.worker_id, self._hub)
+
+    def _restarted(self) -> None:
+        if self._host is not None:
+            self._host.server_restarted()
+
+    async def _open(self, url: str) -> RedisStore:
+        """A store of its own for each thread. When the server refuses our user later on, this worker stops: nothing that it
+        holds could be finished, and the others take it over."""
+        store = await RedisStore.open(url, self._hub, role="worker")
+        store.on_refusal = self._refused
+        return store
+
+    def _refused(self, error: ServerUnsuitable) -> None:
+        """Also called from the keeper's thread."""
+        host = self._host
+        if host is not None and not self._stop.is_set():
+            self._loop.call_soon_threadsafe(host.fail, "the server refuses the user of this worker", error)
 
     async def stop(self) -> None:
         """Finish or give back what is under way, hand over the partitions, disconnect. Bounded by grace and lease."""

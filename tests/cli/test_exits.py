@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from durastream import errors
-from durastream.cli.exits import UsageError, exit_code
+from durastream.cli.exits import CouldNotCheck, UsageError, exit_code
 from durastream.core.events import Failure
 from durastream.store.connect import BadUrl
 
@@ -23,6 +23,7 @@ from durastream.store.connect import BadUrl
         (errors.Conflict("x"), 4),
         (errors.StoreUnavailable("x"), 5),
         (errors.TimeoutError("x"), 6),
+        (CouldNotCheck("x"), 7),
         (RuntimeError("x"), 1),
     ],
 )

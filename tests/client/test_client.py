@@ -120,6 +120,17 @@ async def test_a_taken_id(client: Client, memory: MemoryStore) -> None:
         assert await again.result(timeout=5) == 1
 
 
+async def test_who_meets_an_instance_of_another_client_is_told_of_its_end(client: Client, memory: MemoryStore) -> None:
+    """Its channel is not the one that is told by itself: it has to ask, not to look around after 15 s."""
+    async with Client(memory) as other:
+        await other.start("o", 1, instance_id="a")
+    met = await client.start("o", 2, instance_id="a", if_exists="ignore")
+    (met_too,) = await client.start_many("o", [3], instance_ids=["a"], if_exists="ignore")
+    waits = asyncio.gather(met.result(timeout=5), met_too.result(timeout=5))
+    async with FakeWorker(memory).running():
+        assert list(await waits) == [1, 1]
+
+
 async def test_replace_waits_for_the_new_execution(client: Client, memory: MemoryStore) -> None:
     async with FakeWorker(memory).running():
         old = await client.start("o", "old", instance_id="a")

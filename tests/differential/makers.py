@@ -319,7 +319,8 @@ def route(rng: Random, world: World) -> Call:
     entries = [world.entry(rng, INGRESS, present) for _ in range(rng.choice((0, 1, 2, 3)))]
     batch = [(one, new(rng, world, partition) if rng.random() < 0.6 else blob(rng, "raised")) for one in entries]
     gone = [world.entry(rng, INGRESS, present) for _ in range(rng.choice((0, 0, 1, 2)))]
-    return Call("route", (partition, world.lease(rng, INGRESS_LEASE), batch, gone))
+    turn = max(0, world.hub.partitions[partition].router_turn + rng.choice((-1, 0, 0, 0, 1)))
+    return Call("route", (partition, world.lease(rng, INGRESS_LEASE), batch, gone), {"turn": turn})
 
 
 def drop_ingress(rng: Random, world: World) -> Call:

@@ -83,9 +83,10 @@ MUTANTS: Final = (
     Mutant(
         "a router of old may go on",
         "route",
-        "if highest and tonumber(highest) > tonumber(ARGV[1]) then",
+        "if highest and highest > epoch then",
         "if false then",
     ),
+    Mutant("a call that was overtaken counts", "route", "(tonumber(seen[2] or '0') or 0) > turn", "false"),
     Mutant("who watches what has ended is kept", "watch", "and not final[redis.call('HGET', KEYS[k], 'status')]", ""),
     # timers
     Mutant("a timer is due a millisecond late", "due", "'-inf', now,", "'-inf', '(' .. now,"),

@@ -92,9 +92,9 @@ def _outbox(raw: Any, place: str, ranks: Ranks) -> Any:
 
 def _routed(raw: Any, place: str, ranks: Ranks) -> Any:
     held = pairs(raw)
-    epoch = int(held.pop(b"epoch", 0))
+    router = int(held.pop(b"epoch", 0)), int(held.pop(b"turn", 0))
     refs = {ranks.ref(INGRESS, entry.decode()) for entry in held}
-    return (epoch, refs) if epoch or refs else None
+    return (router, refs) if router[0] or refs else None
 
 
 def _ingress(raw: Any, place: str, ranks: Ranks) -> Any:
@@ -238,7 +238,7 @@ def _mark(mark: Any) -> bytes:
 def _model_routed(place: Partition, ranks: Ranks) -> Any:
     if not place.router_epoch and not place.routed:
         return None
-    return place.router_epoch, {ranks.ref(INGRESS, entry) for entry in place.routed}
+    return (place.router_epoch, place.router_turn), {ranks.ref(INGRESS, entry) for entry in place.routed}
 
 
 def _activities(name: str, stream: Stream[Queued], ranks: Ranks) -> list[Any]:

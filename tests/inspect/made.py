@@ -102,7 +102,7 @@ def server(**fields: Any) -> ServerInfo:
     """A server as it should be."""
     plain: dict[str, Any] = {
         "kind": "redis",
-        "version": "7.2.5",
+        "version": "8.2.2",
         "uptime_s": 86_400,
         "role": "master",
         "clients": 10,

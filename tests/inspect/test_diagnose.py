@@ -324,6 +324,12 @@ def test_clocks() -> None:
         ({"used_memory": 950 << 20}, "memory", "warning", "uses 95% of its memory limit (950 of 1,000 MiB)"),
         ({"used_memory": 1_001 << 20}, "memory", "error", "100% of its memory limit"),
         ({"version": "6.2.14"}, "old-server", "error", "the server is version 6.2.14"),
+        (
+            {"kind": "redis", "version": "7.0.15"},
+            "unmended-server",
+            "info",
+            "the Lua engine of version 7.0.15 has known",
+        ),
         ({"scripts": False}, "no-scripts", "error", "may not run Lua scripts"),
         ({"version": None, "kind": None}, "no-info", "info", "does not tell its version"),
         ({"role": "slave"}, "replica", "error", "is a replica"),

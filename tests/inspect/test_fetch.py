@@ -204,7 +204,11 @@ async def test_the_facts_of_a_real_server(server_url: str) -> None:
         assert hub.latency_ms is not None and 0 < hub.latency_ms < 1_000
         assert sum(row.backlog for row in hub.overview.partitions) == 1
         assert any(row.oldest is not None for row in hub.overview.partitions)
-        assert {"no-worker"} <= {finding.rule for finding in diagnose_hub(hub)} <= {"no-worker", "aof-off"}
+        assert (
+            {"no-worker"}
+            <= {finding.rule for finding in diagnose_hub(hub)}
+            <= {"no-worker", "aof-off", "unmended-server"}
+        )
         facts = await fetch_instance(client, ID)
         assert [wait.kind for wait in facts.waits] == ["worker"]
         assert [finding.rule for finding in await fetch_findings(client, ID)] == ["unowned-partition"]

@@ -68,6 +68,7 @@ ABSENT = InstanceSnapshot(ME, 3, 3, f"i:{ME}")
         history(STARTED, LOCK, GRANTED, locks={ENTITY: HOLDER}),
         history(STARTED, SPLIT, carried={Need("turn", ME, EXECUTION)}),
         history(STARTED, SUSPENDED, SPLIT, carried={Need("turn", ME, EXECUTION)}),
+        history(STARTED, SCHEDULED, ev.EventRewound(AT, "TaskFailed"), carried={ANSWER}),
         history(STARTED, SCHEDULED, carried=None),
         fields(replace(history(STARTED, SUSPENDED), indexed={"Suspended": float(AT)}), status=b"Suspended"),
     ],
@@ -138,6 +139,7 @@ def test_what_is_sound_breaks_nothing(sound: InstanceSnapshot) -> None:
         ("S10", "request for locks", history(STARTED, LOCK)),
         ("S10", "a timer due", history(STARTED, TIMER)),
         ("S10", "middle of a turn", history(STARTED, SPLIT)),
+        ("S10", "middle of a turn", history(STARTED, SCHEDULED, SPLIT, carried={ANSWER})),
         ("S10", "neither is its start", replace(PENDING, carried=frozenset())),
     ],
 )  # fmt: skip
@@ -194,3 +196,10 @@ def test_repairs_say_what_is_lost() -> None:
     (violation,) = broken(replace(ABSENT, history_length=2))
     assert violation.repair is not None
     assert "2 events" in violation.repair.loses
+
+
+def test_whether_a_new_generation_waits_for_an_event_cannot_be_told() -> None:
+    """Its first turn leaves nothing in the history when it decides nothing."""
+    (waits,) = broken(history(STARTED, RAISED, SPLIT))
+    (split,) = broken(history(STARTED, SCHEDULED, SPLIT, carried={ANSWER}))
+    assert (waits.certain, split.certain) == (False, True)

@@ -76,4 +76,4 @@ async def test_a_sender_that_gave_up_stops_nobody() -> None:
     first.cancel()
     store.go.set()
     await second
-    assert store.calls == [(5, ["a", "b"])]
+    assert store.calls == [(5, ["b"])]  # the first may have been given up because the store has forgotten it

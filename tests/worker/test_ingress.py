@@ -103,7 +103,7 @@ async def test_a_router_that_takes_over_repeats_nothing() -> None:
     await first.router._take_over()
     routed = parse_entry(entry_id, fields, Payloads())
     home = partition_of(routed.address, 2)
-    await first.store.route(home, first.router.lease, [(entry_id, routed.what)], [])
+    await first.store.route(home, first.router.lease, [(entry_id, routed.what)], [], turn=9)
     await first.store.release(first.router.lease)
     second = await Rig.make(first.server, "n2")
     await second.work()

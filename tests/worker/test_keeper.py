@@ -29,6 +29,7 @@ class Store:
         self.live = ["me"]
         self.held = set(LEASES)
         self.away = 0
+        self.commits = 7
 
     async def heartbeat(self, worker_id: str, about: Mapping[str, object], ttl_ms: int) -> tuple[int, list[WorkerInfo]]:
         self.beats += 1
@@ -37,8 +38,10 @@ class Store:
             raise StoreUnavailable("away")
         return 10**13, [WorkerInfo(name, 0, about) for name in self.live]
 
-    async def renew(self, leases: Sequence[Lease], worker_id: str, ttl_ms: int) -> list[Lease]:
-        return [lease for lease in leases if lease in self.held]
+    async def renew(
+        self, leases: Sequence[Lease], worker_id: str, ttl_ms: int, applied: Mapping[Lease, int]
+    ) -> list[Lease]:
+        return [lease for lease in leases if lease in self.held and applied.get(lease, 0) <= self.commits]
 
     async def close(self) -> None:
         self.closed = True
@@ -86,6 +89,13 @@ async def test_what_somebody_waits_for_is_a_change() -> None:
 async def test_a_lease_that_was_not_renewed_is_told_of() -> None:
     rig = Rig()
     rig.store.held = {LEASES[0]}
+    await rig.keeper.beat(rig.store)
+    assert rig.lost == [LEASES[1]]
+
+
+async def test_a_store_that_has_forgotten_commits_costs_the_lease() -> None:
+    rig = Rig()
+    rig.shared.applied = {LEASES[0]: 7, LEASES[1]: 8}
     await rig.keeper.beat(rig.store)
     assert rig.lost == [LEASES[1]]
 

@@ -165,6 +165,22 @@ async def test_a_fenced_owner_writes_nothing_and_does_not_ask_again() -> None:
     assert record.events == 1
 
 
+async def test_one_who_is_fenced_while_it_reads_afresh_lets_go_without_an_alarm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Found by chaos (deployment always, seed 100): a frozen worker woke up in the middle of a recovery."""
+    server = memory_server()
+    first = await Rig.own(sample_app(), server)
+    await first.start("waits", "w")
+    await first.store.release(first.partition.lease)
+    await Rig.own(sample_app(), server)
+    first.store.failures = [Refused("somebody else wrote")]
+    await first.send(go("w", 1))
+    assert first.lost
+    assert not [error for error in first.lost if "gave up" in str(error)]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_a_refused_commit_is_read_again_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = await Rig.own(sample_app(), memory_server())
     for n in range(5):

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from durastream.inspect.invariants.entity import ENTITY
 from durastream.inspect.invariants.hub import HUB, KEY, LEASE, MARK, MEMBER, ROUTER
 from durastream.inspect.invariants.instance import INSTANCE
+from durastream.inspect.invariants.log import UNIT, UnitSnapshot
 from durastream.inspect.invariants.obligations import OBLIGATIONS
 from durastream.inspect.invariants.streams import CLAIM, ENTRY, STREAM
 from durastream.inspect.invariants.timers import TIMERS
@@ -45,6 +46,11 @@ class Entry:
         """What `fsck` holds it by; empty where Redis alone does not tell."""
         return tuple(check for check in CHECKS if check.id == self.id)
 
+    @property
+    def steps(self) -> tuple[Check[UnitSnapshot], ...]:
+        """What each unit of the server's log is held by (`tests/prefixes`)."""
+        return tuple(check for check in UNIT if check.id == self.id)
+
 
 _ENTRIES: Final = (
     Entry("F0", "settings are complete, the server is fit", (FSCK,)),
@@ -66,7 +72,7 @@ _ENTRIES: Final = (
     Entry("S16", "timers fire once, never early", (FSCK, HISTORY), "when a timer really fired"),
     Entry("S17", "a child's result reaches its parent once", (HISTORY,), "seen as S10 and S4 of the parent"),
     Entry("S18", "suspension and termination take effect", (FSCK, HISTORY), "that a suspended history stays frozen"),
-    Entry("S19", "purge leaves nothing, nothing resurrects", (HISTORY,), "which ids were purged; keys without record are S1, H3"),
+    Entry("S19", "purge leaves nothing, nothing resurrects", (HISTORY,), "which ids were purged, unless told (--purged)"),
     Entry("S20", "no key of another hub is touched", (FSCK, LOG), "writes outside the hub"),
     Entry("S21", "a fenced holder has no effect", (FSCK, LOG), "all but that leases can be read"),
     Entry("S22", "input goes with its effect", (LOG,), "all of it"),

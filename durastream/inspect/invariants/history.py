@@ -123,6 +123,12 @@ def goes_on(events: Sequence[Slot]) -> bool:
     return bool(events) and isinstance(events[-1], TurnSplit | EventRewound)
 
 
+def decisions_left(events: Sequence[Slot]) -> bool:
+    """Whether it goes on for sure: its last turn was split. The first turn of a new generation, or after a rewind, may be over
+    without a trace, when the code waits for an event or for what was issued again."""
+    return len(events) > 1 and isinstance(events[-1], TurnSplit) and type(events[-2]) not in INPUTS
+
+
 def untouched_since(events: Sequence[Slot], number: int) -> bool:
     """Whether the code has been given nothing since this event: it could not have cancelled it but in the same turn."""
     return not any(type(event) in INPUTS for event in events[number + 1 :])

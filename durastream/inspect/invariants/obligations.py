@@ -93,14 +93,19 @@ def _missing(one: InstanceSnapshot) -> dict[int, Any]:
 
 
 def _stands_still(one: InstanceSnapshot) -> bool:
-    """Whether nothing is under way for it: no timer, no child, no message."""
+    """Whether nothing is under way for it: no timer, no child, no message, no decisions left over."""
+    return _awaits_nothing(one) and not history.goes_on(one.events)
+
+
+def _awaits_nothing(one: InstanceSnapshot) -> bool:
+    """Whether nothing that it has open will ever be answered."""
     opened = history.open_tasks(one.events)
     missing = _missing(one)
     set_now = {
         number for number in opened if timer_member.timer(number, execution_of(one), one.instance_id) in one.timers
     }
     timers = {number for number, event in opened.items() if isinstance(event, TimerCreated)} - set_now
-    return set(opened) == set(missing) | timers and not history.goes_on(one.events)
+    return set(opened) == set(missing) | timers
 
 
 _WORDS: Final[dict[type, Callable[[Any], str]]] = {
@@ -162,13 +167,18 @@ def turns_are_under_way(one: InstanceSnapshot) -> Iterator[Found]:
     for need in needs_of(one):
         if need in one.carried or need.kind == "answer":
             continue
+        certain = history.decisions_left(one.events)
+        if one.events and not certain and not _awaits_nothing(one):
+            continue
         if need.kind == "start":
             yield Found("it is Pending, but neither is its start under way nor is a timer set for it")
         else:
             yield Found(
-                "its history ends in the middle of a turn, but nothing lets it go on",
+                "its history ends in the middle of a turn, but nothing lets it go on"
+                + ("" if certain else "; lost, unless its code has gone on and waits for an event"),
                 Repair("continue_turn", (one.partition, one.instance_id, one.fields.get("revision"), need.execution),
                        f"tell {one.instance_id} to go on with the turn that was split"),
+                certain=certain,
             )  # fmt: skip
 
 

@@ -8,7 +8,7 @@
 --         operations up to the end: command, key, a, then a arguments
 --         (keys are given as positions in KEYS)
 -- Returns 1 applied, 0 applied before
--- Errors  FENCED; REFUSED with what differs. Checks come first: nothing is written when it refuses.
+-- Errors  FENCED, also when a number was left out; REFUSED with what differs. Checks come first: nothing is written when it refuses.
 --         The first write is one that memory pressure refuses. Streams come first among the operations: an XADD may be
 --         refused even so, and can be taken back.
 
@@ -19,8 +19,8 @@ if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then
 end
 local applied, wanted = tonumber(held[3] or '0'), tonumber(ARGV[3])
 if wanted <= applied then return 0 end
-if wanted ~= applied + 1 then
-  return redis.error_reply('REFUSED sequence ' .. wanted .. ' after ' .. applied)
+if wanted ~= applied + 1 then -- a power loss or a failover has taken commits away: all that the caller has in memory is void
+  return redis.error_reply('FENCED commit ' .. wanted .. ' follows ' .. applied .. ': the store has forgotten what came between')
 end
 
 local at = 5
@@ -99,5 +99,6 @@ for k = 1, notices do
   end
 end
 if #gone > 0 then call('HDEL', KEYS[2], unpack(gone)) end
-for channel, blobs in pairs(told) do call('PUBLISH', channel, table.concat(blobs)) end
+-- Not `call`: everything has been applied by now, and a channel that our user may not publish to was named by somebody else.
+for channel, blobs in pairs(told) do redis.pcall('PUBLISH', channel, table.concat(blobs)) end
 return 1

@@ -1,26 +1,31 @@
 -- Take ingress entries into a partition, once each, from the one router that may.
 -- KEYS    routed, inbox, timers, index of Pending, then an instance key for each start
--- ARGV    epoch of the router, f, f ingress ids that are gone from the ingress stream, then per entry:
+-- ARGV    epoch of the router, turn, f, f ingress ids that are gone from the ingress stream, then per entry:
 --         ingress id, 'm', blob   or   ingress id, 's', id, execution id, token, start_at, message, n, n fields and values
 -- Returns per entry {1|0 created, execution id, status}, or 1 for a message
--- Errors  FENCED when a router with a higher epoch has been here; REFUSED before anything is written; the inbox's own when its
+-- Errors  FENCED when a router with a higher epoch, or a later turn of this one, has been here; REFUSED before anything is written; the inbox's own when its
 --         ids are used up, after the entries before that one
 --@include _clock
 --@include _create
 
-local highest = redis.call('HGET', KEYS[1], 'epoch')
-if highest and tonumber(highest) > tonumber(ARGV[1]) then
-  return redis.error_reply('FENCED ingress is routed by epoch ' .. highest)
+local seen = redis.call('HMGET', KEYS[1], 'epoch', 'turn')
+local highest, epoch, turn = tonumber(seen[1] or '0'), tonumber(ARGV[1]), tonumber(ARGV[2])
+if highest and highest > epoch then
+  return redis.error_reply('FENCED ingress is routed by epoch ' .. seen[1])
+end
+-- What was forgotten could not be told from something new: a call that comes after its successor has no effect.
+if highest == epoch and (tonumber(seen[2] or '0') or 0) > turn then
+  return redis.error_reply('FENCED turn ' .. ARGV[2] .. ' comes after turn ' .. seen[2])
 end
 local keys = { inbox = KEYS[2], timers = KEYS[3], pending = KEYS[4], created = {} }
-local gone = tonumber(ARGV[2])
-local wrong = #ARGV > 2 + gone and unfit(keys)
+local gone = tonumber(ARGV[3])
+local wrong = #ARGV > 3 + gone and unfit(keys)
 if wrong then return wrong end
 local now = text(now_ms())
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
-if gone > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, 3, 2 + gone)) end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'turn', ARGV[2])
+if gone > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, 4, 3 + gone)) end
 
-local results, at, key, failed = {}, 3 + gone, 5, nil
+local results, at, key, failed = {}, 4 + gone, 5, nil
 while at <= #ARGV do
   local entry, kind = ARGV[at], ARGV[at + 1]
   local again = redis.call('HEXISTS', KEYS[1], entry) == 1

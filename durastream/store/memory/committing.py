@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from durastream.errors import Refused
+from durastream.errors import Fenced, Refused
 from durastream.store.memory.state import Entity, Instance, LeaseState, Partition, Queued
 from durastream.store.protocol import Commit, EntityChange, InstanceChange, Lease, Outbound
 
@@ -32,7 +32,7 @@ def apply(partition: Partition, lease: Lease, sequence: int, commit: Commit) -> 
 
 def _check_numbers(held: LeaseState, sequence: int, commit: Commit) -> None:
     if sequence != held.sequence + 1:
-        raise Refused(f"commit {sequence} follows commit {held.sequence} of this lease: load the partition afresh")
+        raise Fenced(f"commit {sequence} follows {held.sequence}: the store has forgotten what came between")
     if commit.outbox and commit.outbox_first <= held.sent:
         raise Refused(f"outbox entry {commit.outbox_first} follows entry {held.sent} of this lease: numbers only rise")
 

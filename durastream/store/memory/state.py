@@ -71,8 +71,8 @@ class LeaseState:
         self.sequence = self.sent = 0
         return self.epoch
 
-    def renew(self, lease: Lease, *, now: int, ttl_ms: int) -> bool:
-        if not self.holds(lease) or self.until <= now:
+    def renew(self, lease: Lease, *, now: int, ttl_ms: int, applied: int) -> bool:
+        if not self.holds(lease) or self.until <= now or self.sequence < applied:
             return False
         self.until = now + ttl_ms
         return True
@@ -132,6 +132,7 @@ class Partition:
     stalled: dict[str, bytes] = field(default_factory=dict)
     routed: set[str] = field(default_factory=set)  # ingress entries taken and not yet forgotten
     router_epoch: int = 0
+    router_turn: int = 0
 
     def queue(self, name: str) -> Stream[Queued]:
         return self.activities.setdefault(name, Stream())

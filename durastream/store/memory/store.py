@@ -15,6 +15,7 @@ from durastream.store.memory import claims, committing, creating, inspection
 from durastream.store.memory.state import Hub, Partition
 from durastream.store.memory.waiting import Listener, Reader
 from durastream.store.protocol import (
+    NONE_APPLIED,
     Activity,
     Commit,
     EntityPage,
@@ -240,10 +241,16 @@ class OwnerVerbs(ClientVerbs):
         epoch = self._state.lease(partition).acquire(worker_id, nonce, now=now, ttl_ms=ttl_ms)
         return None if epoch is None else Lease(partition, epoch, nonce)
 
-    async def renew(self, leases: Sequence[Lease], worker_id: str, ttl_ms: int) -> list[Lease]:
+    async def renew(
+        self, leases: Sequence[Lease], worker_id: str, ttl_ms: int, applied: Mapping[Lease, int] = NONE_APPLIED
+    ) -> list[Lease]:
         now = await self._enter()
         del worker_id  # the nonce says who it is
-        return [one for one in leases if self._state.lease(one.partition).renew(one, now=now, ttl_ms=ttl_ms)]
+        return [
+            one
+            for one in leases
+            if self._state.lease(one.partition).renew(one, now=now, ttl_ms=ttl_ms, applied=applied.get(one, 0))
+        ]
 
     async def release(self, lease: Lease) -> None:
         await self._enter()
@@ -402,13 +409,21 @@ class MemoryStore(OwnerVerbs):
         return await self._reader.read(partial(self._state.ingress.after, cursor, count), block_ms)
 
     async def route(
-        self, partition: int, lease: Lease, batch: Sequence[tuple[str, NewInstance | bytes]], forget: Sequence[str]
+        self,
+        partition: int,
+        lease: Lease,
+        batch: Sequence[tuple[str, NewInstance | bytes]],
+        forget: Sequence[str],
+        *,
+        turn: int = 0,
     ) -> list[Started | None]:
         now = await self._enter()
         place = self._state.partitions[partition]
         if lease.epoch < place.router_epoch:
             raise Fenced(f"the ingress is routed by epoch {place.router_epoch}, not by epoch {lease.epoch}: stop")
-        place.router_epoch = lease.epoch
+        if lease.epoch == place.router_epoch and turn < place.router_turn:
+            raise Fenced(f"turn {turn} comes after turn {place.router_turn}")
+        place.router_epoch, place.router_turn = lease.epoch, turn
         place.routed -= set(forget)
         return self._arrived([_routed(place, entry_id, item, now) for entry_id, item in batch])
 

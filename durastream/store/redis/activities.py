@@ -6,23 +6,29 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from durastream.errors import StoreUnavailable
 from durastream.store.connection import ReplyError
 from durastream.store.keys import GROUP
 from durastream.store.protocol import SUSPECT, Activity, Lease, Outcome
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
+from durastream.store.redis.claims import Claims, Streams
 
 _CLAIMED_PAGE = 500
+_READS_MAX = 3  # somebody may destroy the groups, also while a read is blocked
 _BEGUN = 1_000  # delivery count of a suspect that has begun; `reclaim.lua` looks for it
 
 
 class ActivityVerbs(Base):
     _turn: int = 0  # which stream is asked first when there are fewer free slots than streams
+    _apart: Claims | None = None  # in a Cluster
 
     async def claim_activities(self, worker_id: str, queues: Sequence[str], free: int, block_ms: int) -> list[Activity]:
         if free <= 0:
             return []
         streams = self._streams(queues)
+        if self.place.kind == "cluster":
+            return await self._claims().claim(worker_id, streams, free, block_ms)
         if free >= len(streams):
             each = free // max(len(streams), 1)
             return await self._group_read(worker_id, streams, ">", each, block_ms)
@@ -32,6 +38,15 @@ class ActivityVerbs(Base):
         if await self._anything(streams, block_ms):
             return await self._sweep(worker_id, streams, free)
         return []
+
+    def _claims(self) -> Claims:
+        if self._apart is None:
+            self._apart = Claims(
+                lambda worker_id, streams, each: self._group_read(worker_id, streams, ">", each, 0),
+                self._last_delivered,
+                lambda block_ms, cursors: self._read_streams("activity", block_ms, ("XREAD", "COUNT", 1), cursors),
+            )
+        return self._apart
 
     def _streams(self, queues: Sequence[str]) -> dict[str, tuple[int, str]]:
         return {
@@ -72,18 +87,21 @@ class ActivityVerbs(Base):
         return "0"
 
     async def _group_read(
-        self, worker_id: str, streams: dict[str, tuple[int, str]], from_id: str, count: int, block_ms: int
+        self, worker_id: str, streams: Streams, from_id: str, count: int, block_ms: int
     ) -> list[Activity]:
         names = dict.fromkeys(streams, from_id)
         command = ("XREADGROUP", "GROUP", GROUP, worker_id, "COUNT", count)
-        try:
-            reply = await self._read_streams("activity", block_ms, command, names)
-        except ReplyError as error:
-            if "NOGROUP" not in f"{error.code} {error}" and "key to exist" not in str(error):
-                raise
-            await asyncio.gather(*(self._make_group(name) for name in streams))
-            reply = await self._read_streams("activity", block_ms, command, names)
-        return [activity for name, entries in reply or () for activity in _activities(streams[name.decode()], entries)]
+        for _ in range(_READS_MAX):
+            try:
+                reply = await self._read_streams("activity", block_ms, command, names)
+            except ReplyError as error:
+                if "NOGROUP" not in f"{error.code} {error}" and "key to exist" not in str(error):
+                    raise
+                await asyncio.gather(*(self._make_group(name) for name in streams))
+            else:
+                found = [_activities(streams[name.decode()], entries) for name, entries in reply or ()]
+                return [activity for some in found for activity in some]
+        raise StoreUnavailable("the consumer groups of activity streams are destroyed as fast as they are made")
 
     async def _make_group(self, stream: str) -> None:
         """From id 0: messages that came before the first worker count too."""
@@ -130,12 +148,12 @@ class ActivityVerbs(Base):
     async def claimants(self, partition: int) -> set[str]:
         names = self.keys.partitions[partition]
         found: set[str] = set()
-        for queue in await self._call("SMEMBERS", names.queues):
+        for queue in decode.names(await self._call("SMEMBERS", names.queues)):
             try:
-                consumers = await self._call("XINFO", "CONSUMERS", names.activities(queue.decode()), GROUP)
+                consumers = await self._call("XINFO", "CONSUMERS", names.activities(queue), GROUP)
             except ReplyError:  # nobody has ever read this queue
                 continue
-            found |= {decode.pairs(flat)[b"name"].decode() for flat in consumers}
+            found |= {decode.member(decode.pairs(flat)[b"name"]) for flat in consumers}
         return found
 
     async def begin(self, worker_id: str, activity: Activity) -> bool:
@@ -150,9 +168,11 @@ class ActivityVerbs(Base):
 
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
         names = self.keys.partitions[lease.partition]
-        queues = sorted(name.decode() for name in await self._call("SMEMBERS", names.queues))
+        queues = sorted(decode.names(await self._call("SMEMBERS", names.queues)))
         keys = [names.lease, *(names.activities(queue) for queue in queues)]
-        reply = await self._run("reclaim", keys, [lease.epoch, lease.nonce, limit, SUSPECT, *dead])
+        reply = await self._run(
+            "reclaim", keys, [lease.epoch, lease.nonce, limit, SUSPECT, *map(decode.member_bytes, dead)]
+        )
         return [Activity(lease.partition, queues[n - 1], e.decode(), blob, int(d)) for n, e, blob, d in reply]
 
 

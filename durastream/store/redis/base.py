@@ -3,63 +3,87 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from durastream import environment
-from durastream.errors import Fenced, Refused, StoreError
-from durastream.store import scripts
-from durastream.store.connect import Endpoint
-from durastream.store.connection import Connection, Link, ReplyError
+from durastream.errors import Fenced, Refused, ServerUnsuitable, StoreError, StoreUnavailable
+from durastream.store import rights, scripts, topology
+from durastream.store.connection import Caller, ReplyError
 from durastream.store.keys import HubKeys
+from durastream.store.place import Place
 from durastream.store.protocol import HubInfo
+from durastream.store.redis.readers import readers
 from durastream.store.redis.spoilt import Spoilt
+from durastream.store.slots import slot
 
 _NAMED: dict[str, type[StoreError]] = {"FENCED": Fenced, "REFUSED": Refused, "WRONGTYPE": Refused}
 
 
 class Base:
-    """A handle on one hub. Connections are opened when first needed: one for commands, one for each kind of blocked read."""
+    """A handle on one hub. Connections are opened when first needed: one for commands (in a Cluster one for each master), and
+    those for blocked reads (see `readers`)."""
 
-    def __init__(self, endpoint: Endpoint, hub: HubInfo) -> None:
-        self.endpoint = endpoint
+    def __init__(self, place: Place, hub: HubInfo) -> None:
+        self.place = place
         self.hub = hub
         self.keys = HubKeys(hub.name, hub.partitions)
         self.handle_id = environment.token(6)
-        self._commands = Link(endpoint, client_name=f"durastream-{self.handle_id}")
-        self._readers: dict[str, Link] = {}
-        self._reading: dict[str, Connection] = {}
+        name = f"durastream-{self.handle_id}"
+        self._commands = topology.commands(place, client_name=name, home=slot(self.keys.settings))
+        self._commands.on_other_server = self._other_server
+        self._restarts = 0
+        self.on_restart: Callable[[], object] = (
+            _nothing  # hears that the server may have forgotten what it acknowledged
+        )
+        self._readers = readers(place, self._commands, name)
         self._spoilt = Spoilt(self._calls)
+        self.on_refusal: Callable[[ServerUnsuitable], object] = _nobody  # hears that the server refuses us, for good
 
-    async def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        connection = self._commands.live or await self._commands.get()
+    def _other_server(self) -> None:
+        self._restarts += 1
+        self.on_restart()
+
+    async def _connection(self) -> Caller:
+        """What waited here for a server that was restarted is not sent: it may rest on what the server has forgotten."""
+        before = self._restarts
+        connection = await self._commands.get()
+        if self._restarts != before:
+            raise StoreUnavailable("the server was restarted, or another took its place: this was not sent")
+        return connection
+
+    async def _run(self, name: str, keys: Sequence[str], args: Sequence[Any], *, reading: bool = False) -> Any:
         try:
-            return await scripts.run(connection, name, keys, args)
+            connection = self._commands.live or await self._connection()
+            return await scripts.run(connection, name, keys, args, reading=reading)
+        except ServerUnsuitable as error:
+            self.on_refusal(error)
+            raise
         except ReplyError as error:
+            if reading and scripts.unknown(error):  # fakeredis
+                return await self._run(name, keys, args)
             raise _NAMED.get(error.code, StoreError)(f"{name}: {error}") from None
 
     async def _call(self, *command: Any) -> Any:
-        connection = self._commands.live or await self._commands.get()
-        return await connection.call(*command)
-
-    async def _calls(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Many commands in one go; their replies in order. Futures only: a task for each would cost more than the command."""
-        connection = self._commands.live or await self._commands.get()
-        return [await reply for reply in [connection.call(*command) for command in commands]]
-
-    async def _read(self, kind: str, block_ms: int, *command: Any) -> Any:
-        """A read that may block, on a connection of its own, so that `interrupt` can end it without losing a delivery."""
-        if not block_ms:
-            return await self._call(*command)
-        link = self._readers.get(kind)
-        if link is None:
-            link = self._readers[kind] = Link(self.endpoint, client_name=f"durastream-{self.handle_id}-{kind}")
-        connection = link.live or await link.get()
-        self._reading[kind] = connection
         try:
-            return await connection.call_blocking(block_ms / 1000, *command)
-        finally:
-            self._reading.pop(kind, None)
+            connection = self._commands.live or await self._connection()
+            return await connection.call(*command)
+        except ServerUnsuitable as error:
+            self.on_refusal(error)
+            raise
+
+    async def _calls(self, commands: Iterable[tuple[Any, ...]], *, of_others: bool = False) -> list[Any]:
+        """Many commands in one go; their replies in order. Futures only: a task for each would cost more than the command.
+
+        `of_others`: about keys that somebody else has named. That they are refused says nothing about our own.
+        """
+        try:
+            connection = self._commands.live or await self._connection()
+            return [await reply for reply in [connection.call(*command) for command in commands]]
+        except ServerUnsuitable as error:
+            if not of_others:
+                self.on_refusal(error)
+            raise
 
     async def _read_streams(
         self, kind: str, block_ms: int, command: tuple[Any, ...], cursors: Mapping[str, str]
@@ -71,22 +95,31 @@ class Base:
         if not cursors:
             await asyncio.sleep(block_ms / 1_000)
             return []
-        block = ("BLOCK", block_ms) if block_ms else ()
         try:
-            return await self._read(kind, block_ms, *command, *block, "STREAMS", *cursors, *cursors.values())
+            return await self._readers.read(kind, block_ms, command, cursors)
         except ReplyError as error:
             if error.code != "WRONGTYPE":
                 raise
             await self._spoilt.look(cursors)
             return []
 
+    async def prove(self, role: str) -> None:
+        """Raises AccessDenied unless our user may do all that this role does, on every server."""
+        for connection in await self._commands.masters():
+            await rights.prove(connection, role, self.hub.name)
+
     def interrupt(self) -> None:
-        connection = self._commands.live
-        if connection is None:
-            return
-        for reading in self._reading.values():
-            connection.call("CLIENT", "UNBLOCK", reading.client_id)
+        self._readers.interrupt()
 
     async def close(self) -> None:
-        for link in (self._commands, *self._readers.values()):
-            await link.close()
+        await self._readers.close()
+        await self._commands.close()
+
+
+def _nothing() -> None:
+    """Most have nothing in memory that a restart could make void."""
+
+
+def _nobody(error: ServerUnsuitable) -> None:
+    """Listens: the error is raised as well."""
+    del error

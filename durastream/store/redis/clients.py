@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import orjson
 
 from durastream.core.ids import partition_of
 from durastream.core.status import ALL, Status
@@ -88,7 +89,7 @@ class ClientVerbs(Base):
         return found
 
     def notifications(self, channel: str) -> AsyncIterator[bytes | None]:
-        return subscribed(self.endpoint, channel)
+        return subscribed(self.place, self._commands, channel)
 
     async def page(
         self,
@@ -123,7 +124,7 @@ class ClientVerbs(Base):
         )
         known = decode.pairs(about)
         return [
-            worker_info(worker_id, int(float(at)), known.get(worker_id, b"{}"))
+            worker_info(worker_id, decode.score(at), known.get(worker_id, b"{}"))
             for worker_id, at in decode.pairs(seen).items()
         ]
 
@@ -141,7 +142,7 @@ class ClientVerbs(Base):
                 ("SMEMBERS", names.queues),
             ]
         )
-        lengths = await self._calls(("XLEN", names.activities(queue.decode())) for queue in queues)
+        lengths = await self._calls(("XLEN", names.activities(queue)) for queue in decode.names(queues))
         owner, epoch, until = held
         return LeaseInfo(
             partition,
@@ -155,13 +156,22 @@ class ClientVerbs(Base):
         )
 
     async def queues(self, partition: int) -> list[str]:
-        return [name.decode() for name in await self._call("SMEMBERS", self.keys.partitions[partition].queues)]
+        return decode.names(await self._call("SMEMBERS", self.keys.partitions[partition].queues))
 
     async def parked(self, partition: int) -> dict[str, bytes]:
         flat = await self._call("HGETALL", self.keys.partitions[partition].parked)
-        return {one.decode(): reason for one, reason in decode.pairs(flat).items()}
+        reasons = decode.pairs(flat)
+        return {one: reasons[one.encode()] for one in decode.names(reasons)}
 
 
 def worker_info(worker_id: bytes, seen_at: int, about: bytes) -> WorkerInfo:
-    known: Mapping[str, object] = json.loads(about)
-    return WorkerInfo(worker_id.decode(), seen_at, known)
+    """Whatever stands there: all workers read it with each heartbeat, and what one wrote by hand must not stop them."""
+    return WorkerInfo(worker_id.decode(errors="replace"), seen_at, _known(about))
+
+
+def _known(about: bytes) -> Mapping[str, object]:
+    try:
+        known = orjson.loads(about)
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}

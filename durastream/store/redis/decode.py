@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
+from durastream.core.limits import TIME_MS_MAX, TIME_MS_MIN
 from durastream.core.status import ALL, Status
 from durastream.errors import Refused
 from durastream.store.protocol import EntityRecord, InboxEntry, Outbound, Record, Started
@@ -32,8 +33,26 @@ def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
+def integer(value: bytes) -> int:
+    """A time or a count. Raises ValueError for one that no worker writes: it could be neither shown nor written again."""
+    found = int(value)
+    if not TIME_MS_MIN <= found <= TIME_MS_MAX:
+        raise ValueError(f"{value[:40]!a} is out of range")
+    return found
+
+
+def score(value: bytes) -> int:
+    """A time by which a sorted set is ordered. One that was put there by hand and is out of range counts as the first or last."""
+    return int(max(TIME_MS_MIN, min(TIME_MS_MAX, float(value))))
+
+
+def names(found: Iterable[bytes]) -> list[str]:
+    """Those that are text, without what somebody wrote there by hand."""
+    return [text for one in found if (text := one.decode(errors="ignore")).encode() == one]
+
+
 def number(value: bytes | None) -> int | None:
-    return None if value is None else int(value)
+    return None if value is None else integer(value)
 
 
 def record(instance_id: str, flat: list[bytes]) -> Record | None:
@@ -53,10 +72,10 @@ def _record(instance_id: str, fields: dict[bytes, bytes]) -> Record:
         execution_id=get(b"execution_id", b"").decode(),
         name=get(b"name", b"").decode(),
         status=_status(get(b"status", b"")),
-        revision=int(get(b"revision", b"0")),
-        events=int(get(b"events", b"0")),
-        created_at=int(get(b"created_at", b"0")),
-        updated_at=int(get(b"updated_at", b"0")),
+        revision=integer(get(b"revision", b"0")),
+        events=integer(get(b"events", b"0")),
+        created_at=integer(get(b"created_at", b"0")),
+        updated_at=integer(get(b"updated_at", b"0")),
         completed_at=number(get(b"completed_at")),
         version=text(get(b"version")),
         input=get(b"input"),
@@ -87,10 +106,10 @@ def entity(name: str, flat: list[bytes], queued: int) -> EntityRecord | None:
     try:
         return EntityRecord(
             entity=name,
-            revision=int(get(b"revision", b"0")),
+            revision=integer(get(b"revision", b"0")),
             state=get(b"state"),
-            created_at=int(get(b"created_at", b"0")),
-            updated_at=int(get(b"updated_at", b"0")),
+            created_at=integer(get(b"created_at", b"0")),
+            updated_at=integer(get(b"updated_at", b"0")),
             lock=text(get(b"lock")),
             locked_at=number(get(b"locked_at")),
             queued=queued,

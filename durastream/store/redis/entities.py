@@ -14,7 +14,7 @@ from durastream.store.keys import PartitionKeys
 from durastream.store.protocol import EntityPage, EntityRecord, Lease
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
-from durastream.store.redis.pages import readable
+from durastream.store.redis.pages import no_cursor, readable
 
 V = TypeVar("V")
 
@@ -38,7 +38,7 @@ class EntityVerbs(Base):
 
     async def entity_page(self, prefix: str, *, cursor: str | None, limit: int) -> EntityPage:
         start = prefix.encode()
-        after = base64.urlsafe_b64decode(cursor) if cursor else b""
+        after = _after(cursor) if cursor else b""
         lowest = b"(" + after if after > start else b"[" + start
         bounds = (lowest, b"(" + start + _AFTER_ALL, "LIMIT", 0, limit + 1)
         found = await self._calls(("ZRANGEBYLEX", names.entities, *bounds) for names in self.keys.partitions)
@@ -78,6 +78,13 @@ class EntityVerbs(Base):
         except ReplyError as error:
             raise Refused(f"an entity cannot be read: {error}") from None
         return [_loaded(one, flat, queue) for one, flat, queue in zip(ids, replies[::2], replies[1::2], strict=True)]
+
+
+def _after(cursor: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(cursor)
+    except ValueError:
+        raise no_cursor(cursor) from None
 
 
 def _text(member: bytes) -> str | None:

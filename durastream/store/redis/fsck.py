@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from durastream.core.status import ALL, Status
 from durastream.errors import HubNotFound
-from durastream.store.connect import Endpoint
 from durastream.store.connection import ReplyError
 from durastream.store.keys import GROUP, HUBS, HubKeys
+from durastream.store.place import Place
 from durastream.store.protocol import HubInfo, ServerInfo
 from durastream.store.redis import decode
 from durastream.store.redis.hubs import PARTITIONS_MAX
@@ -77,9 +77,9 @@ class RawHub(InspectionVerbs):
     async def open(cls, url: str, name: str) -> Self:
         """Raises HubNotFound where nothing at all tells of such a hub. Settings that are damaged are guessed: `settings` has
         them as they are."""
-        endpoint = Endpoint.parse(url)
-        hub = cls(endpoint, HubInfo(name, 0, 0, 0, 0, 0))
+        hub = cls(Place.parse(url), HubInfo(name, 0, 0, 0, 0, 0))
         try:
+            await hub.prove("fsck")
             found = await hub.settings()
             partitions = decode.count(found.get("partitions"))
             if not found and not await hub._any_key():
@@ -153,19 +153,21 @@ class RawHub(InspectionVerbs):
     # -- keys
 
     async def count_of_keys(self) -> int:
-        """On the whole server: what a walk through the keys goes past."""
-        (count,) = await self.ask([("DBSIZE",)])
-        return int(count or 0)
+        """On all servers: what a walk through the keys goes past."""
+        counts = [await connection.call("DBSIZE") for connection in await self._commands.masters()]
+        return sum(int(count) for count in counts)
 
     async def key_names(self) -> AsyncIterator[list[bytes]]:
-        """All keys of the hub, page by page; one that stays is there at least once."""
-        cursor = b"0"
-        while True:
-            command = ("SCAN", cursor, "MATCH", self.keys.tag[:-2] + "[:}]*", "COUNT", _STEP)
-            cursor, found = await self._call(*command)
-            yield found
-            if cursor == b"0":
-                return
+        """All keys of the hub, page by page; one that stays is there at least once. In a Cluster, one that is moved to another
+        node meanwhile may be missed, or come twice."""
+        for connection in await self._commands.masters():
+            cursor = b"0"
+            while True:
+                command = ("SCAN", cursor, "MATCH", self.keys.tag[:-2] + "[:}]*", "COUNT", _STEP)
+                cursor, found = await connection.call(*command)
+                yield found
+                if cursor == b"0":
+                    break
 
     async def describe(self, names: Sequence[bytes]) -> list[FoundKey]:
         """Type and time to live of those keys that (still) exist."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from durastream.core.ids import check_hub
-from durastream.core.limits import PAYLOAD_BYTES_HARD_MAX, PAYLOAD_BYTES_MAX
-from durastream.errors import Conflict, HubMismatch, HubNotFound, InvalidId, ServerUnsuitable
-from durastream.store import scripts
-from durastream.store.connect import Endpoint
-from durastream.store.connection import Connection, ReplyError
+from durastream.core.limits import PAYLOAD_BYTES_HARD_MAX, PAYLOAD_BYTES_MAX, TIME_MS_MAX
+from durastream.errors import AccessDenied, Conflict, HubMismatch, HubNotFound, InvalidId, ServerUnsuitable
+from durastream.store import rights, scripts, topology, versions
+from durastream.store.connection import Caller, Connection, ReplyError
 from durastream.store.keys import HUBS, SCHEMA, HubKeys
+from durastream.store.place import Place
 from durastream.store.protocol import HubInfo
 from durastream.store.redis import decode
+from durastream.store.slots import slot
 
 log = logging.getLogger("durastream.store")
 
@@ -24,6 +25,12 @@ PARTITIONS = 16
 PARTITIONS_MAX = 1_024
 RETENTION_S = 72 * 3_600
 _OLDEST = (7, 0)
+_RANGES = {
+    "partitions": (1, PARTITIONS_MAX),
+    "payload_bytes_max": (1, PAYLOAD_BYTES_HARD_MAX),
+    "retention_ms": (0, TIME_MS_MAX),
+    "created_at": (0, TIME_MS_MAX),
+}
 _SCAN_COUNT = 500
 
 
@@ -33,27 +40,55 @@ class ServerReport(NamedTuple):
     version: str | None
     eviction: str | None  # maxmemory-policy
     aof: bool | None
+    mended_in: str | None = None  # release without the known holes that this one has
+
+
+class Servers(NamedTuple):
+    """Connected for a moment. `all`: one connection to each server that holds keys of its own."""
+
+    any: Caller  # leads each command to the server of its key
+    all: list[Connection]
+
+    async def prove(self, role: str, hub: str) -> None:
+        for connection in self.all:
+            await rights.prove(connection, role, hub)
+
+    async def may_write(self, role: str, hub: str) -> bool:
+        if role == "client":
+            return all([await rights.prove_client(connection, hub) for connection in self.all])
+        await self.prove(role, hub)
+        return True
+
+    async def refuse_old(self) -> None:
+        for connection in self.all:
+            _refuse_old(await server_report(connection))
 
 
 @asynccontextmanager
-async def _connected(endpoint: Endpoint) -> AsyncIterator[Connection]:
-    connection = await Connection.open(endpoint, client_name="durastream-hub")
+async def _connected(place: Place, hub: str = "") -> AsyncIterator[Servers]:
+    home = slot(HubKeys(hub, 0).settings)
+    commands = topology.commands(place, client_name="durastream-hub", home=home, patient=False)
     try:
-        yield connection
+        yield Servers(await commands.get(), await commands.masters())
     finally:
-        await connection.close()
+        await commands.close()
 
 
 async def open_hub(
-    endpoint: Endpoint, name: str, *, partitions: int | None = None, retention_ms: int | None = None
+    place: Place, name: str, *, partitions: int | None = None, retention_ms: int | None = None, role: str = "client"
 ) -> HubInfo:
-    """Read the hub's settings, creating it with the given ones (or defaults) when it is new."""
+    """Read the hub's settings, creating it with the given ones (or defaults) when it is new.
+
+    Before that it is proved that our user may do what the role does, so that nothing is ever written by half. One who may only
+    read can open as a client, but creates no hub.
+    """
     check_hub(name)
     _check_partitions(partitions)
-    async with _connected(endpoint) as connection:
-        _refuse_old(await server_report(connection))
+    async with _connected(place, name) as servers:
+        await servers.refuse_old()
+        may_write = await servers.may_write(role, name)
         wanted = {"partitions": partitions, "retention_ms": retention_ms}
-        info = await _create_or_read(connection, name, wanted)
+        info = await (_create_or_read(servers.any, name, wanted) if may_write else _read(servers.any, name))
         for field, value in wanted.items():
             if value is not None and getattr(info, field) != value:
                 raise HubMismatch(
@@ -68,32 +103,41 @@ def _check_partitions(partitions: int | None) -> None:
         raise InvalidId(f"a hub has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
 
 
-async def _create_or_read(connection: Connection, name: str, wanted: dict[str, int | None]) -> HubInfo:
+def _check_settings(settings: Mapping[str, int]) -> None:
+    """Raises InvalidId; KeyError for one that is missing."""
+    for field, (least, most) in _RANGES.items():
+        if not least <= settings[field] <= most:
+            raise InvalidId(f"{field} of a hub is {least} to {most}, not {settings[field]}")
+
+
+async def _create_or_read(connection: Caller, name: str, wanted: dict[str, int | None]) -> HubInfo:
     settings = {"partitions": PARTITIONS, "retention_ms": RETENTION_S * 1_000, "payload_bytes_max": PAYLOAD_BYTES_MAX}
     settings |= {field: value for field, value in wanted.items() if value is not None}
     flat = [x for item in settings.items() for x in item]
+    _check_settings({"created_at": 0, **settings})
     keys = HubKeys(name, 0)
     await scripts.run(connection, "hub", [keys.settings], ["schema", SCHEMA, *flat])
     await connection.call("SADD", HUBS, name)
     return await _read(connection, name)
 
 
-async def _read(connection: Connection, name: str) -> HubInfo:
+async def _read(connection: Caller, name: str) -> HubInfo:
     flat = await connection.call("HGETALL", HubKeys(name, 0).settings)
     if not flat:
         raise HubNotFound(f"no hub {name!r} on this server; `durastream hub list` shows those there are")
     try:
         known = {field.decode(): int(value) for field, value in decode.pairs(flat).items()}
-        _check_partitions(known["partitions"])
+        if known.get("schema") == SCHEMA:
+            _check_settings(known)
     except (ValueError, KeyError, InvalidId) as error:
         raise HubMismatch(
-            f"the settings of hub {name!r} have been spoilt ({error}): put back {HubKeys(name, 0).settings} as it was, or"
-            " delete the hub"
+            f"the settings of hub {name!r} have been spoilt ({str(error)[:200]}): put back"
+            f" {HubKeys(name, 0).settings} as it was, or delete the hub"
         ) from None
     if known.get("schema") != SCHEMA:
         raise HubMismatch(
-            f"hub {name!r} was written with schema {known.get('schema')}; this release reads schema {SCHEMA}. Use the release"
-            " that wrote it, or another hub."
+            f"hub {name!r} was written with schema {str(known.get('schema'))[:20]}; this release reads"
+            f" schema {SCHEMA}. Use the release that wrote it, or another hub."
         )
     return HubInfo(name, **{field: known[field] for field in HubInfo._fields[1:]})
 
@@ -116,9 +160,10 @@ async def create_hub(
         "retention_ms": int(retention_s * 1_000),
         "payload_bytes_max": payload_bytes_max,
     }
-    async with _connected(Endpoint.parse(url)) as connection:
-        _refuse_old(await server_report(connection))
-        info = await _create_or_read(connection, name, wanted)
+    async with _connected(Place.parse(url), name) as servers:
+        await servers.refuse_old()
+        await servers.prove("client", name)
+        info = await _create_or_read(servers.any, name, wanted)
     different = {field: getattr(info, field) for field, value in wanted.items() if getattr(info, field) != value}
     if different:
         raise HubMismatch(f"hub {name!r} exists with other settings: {different}")
@@ -126,37 +171,47 @@ async def create_hub(
 
 
 async def list_hubs(url: str) -> list[str]:
-    async with _connected(Endpoint.parse(url)) as connection:
-        return sorted(name.decode() for name in await connection.call("SMEMBERS", HUBS))
+    async with _connected(Place.parse(url)) as servers:
+        return sorted(name.decode() for name in await servers.any.call("SMEMBERS", HUBS))
 
 
 async def hub_info(url: str, name: str) -> HubInfo:
-    async with _connected(Endpoint.parse(url)) as connection:
-        return await _read(connection, name)
+    async with _connected(Place.parse(url), name) as servers:
+        return await _read(servers.any, name)
+
+
+async def lacking_rights(url: str, name: str, role: str) -> list[rights.Right]:
+    """What the user of this URL lacks for a role of a hub, for who only wants to know."""
+    check_hub(name)
+    async with _connected(Place.parse(url), name) as servers:
+        return sorted({one for each in servers.all for one in await rights.missing_rights(each, role, name)})
 
 
 async def delete_hub(url: str, name: str) -> int:
     """Delete a hub with everything in it, in small steps. Returns the number of keys. Conflict while a worker is alive."""
     check_hub(name)
-    async with _connected(Endpoint.parse(url)) as connection:
-        keys = HubKeys(name, (await _read(connection, name)).partitions)
-        seconds, _ = await connection.call("TIME")
-        alive = await connection.call("ZCOUNT", keys.workers, (int(seconds) - 30) * 1_000, "+inf")
+    async with _connected(Place.parse(url), name) as servers:
+        await servers.prove("operator", name)
+        keys = HubKeys(name, (await _read(servers.any, name)).partitions)
+        seconds, _ = await servers.any.call("TIME")
+        alive = await servers.any.call("ZCOUNT", keys.workers, (int(seconds) - 30) * 1_000, "+inf")
         if alive:
             raise Conflict(f"hub {name!r} has {alive} live workers; stop them first")
         deleted = 0
         for prefix in (keys.tag, keys.partitions_prefix):
-            deleted += await _delete_all(connection, prefix + "*")
-        await connection.call("SREM", HUBS, name)
+            for connection in servers.all:
+                deleted += await _delete_all(connection, servers.any, prefix + "*")
+        await servers.any.call("SREM", HUBS, name)
         return deleted
 
 
-async def _delete_all(connection: Connection, pattern: str) -> int:
+async def _delete_all(connection: Connection, anywhere: Caller, pattern: str) -> int:
+    """What one server has. Keys are deleted where they are by then."""
     cursor, deleted = b"0", 0
     while True:
         cursor, found = await connection.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
-        if found:
-            deleted += await connection.call("UNLINK", *found)
+        for gone in [anywhere.call("UNLINK", key) for key in found]:
+            deleted += int(await gone)
         if cursor == b"0":
             return deleted
 
@@ -165,19 +220,35 @@ async def server_report(connection: Connection) -> ServerReport:
     """From INFO. A server that does not know or forbids the command (fakeredis, some hosts) leaves None."""
     try:
         info = (await connection.call("INFO")).decode(errors="replace")
-    except ReplyError:
+    except (ReplyError, AccessDenied):
         return ServerReport(None, None, None)
     known = dict(re.findall(r"^([a-z_]+):(.*?)\r?$", info, re.MULTILINE))
     aof = known.get("aof_enabled")
-    version = known.get("valkey_version") or known.get("redis_version")
-    return ServerReport(version, known.get("maxmemory_policy"), None if aof is None else aof == "1")
+    kind = "valkey" if "valkey_version" in known else "redis"
+    version = known.get(f"{kind}_version")
+    mended_in = versions.unmended(kind, version)
+    return ServerReport(version, known.get("maxmemory_policy"), None if aof is None else aof == "1", mended_in)
+
+
+def worst(reports: Sequence[ServerReport]) -> ServerReport:
+    """Of several servers: a hub is as safe as the least safe of them."""
+    evictions = [one.eviction for one in reports]
+    return ServerReport(
+        min((one.version for one in reports if one.version is not None), key=_numbers, default=None),
+        next((one for one in evictions if one not in (None, "noeviction")), evictions[0]),
+        False if any(one.aof is False for one in reports) else reports[0].aof,
+        next((one.mended_in for one in reports if one.mended_in is not None), None),
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def _refuse_old(report: ServerReport) -> None:
     if report.version is None:
         return
-    numbers = tuple(int(part) for part in re.findall(r"\d+", report.version)[:2])
-    if numbers < _OLDEST:
+    if _numbers(report.version) < _OLDEST:
         raise ServerUnsuitable(f"the server is version {report.version}; durastream needs Redis or Valkey 7.0 or newer")
 
 
@@ -193,4 +264,11 @@ def warn_of_settings(report: ServerReport) -> None:
         log.warning(
             "the append-only file is off: a restart of the server loses everything since its last snapshot."
             " Set it: CONFIG SET appendonly yes"
+        )
+    if report.mended_in is not None:
+        log.warning(
+            "the server is version %s, whose Lua engine has known security holes unless your distribution has mended them"
+            " (CVE-2025-49844 and others): go to %s or newer",
+            report.version,
+            report.mended_in,
         )

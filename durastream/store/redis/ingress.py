@@ -17,17 +17,21 @@ class IngressVerbs(Base):
         return None if epoch is None else Lease(-1, int(epoch), nonce)
 
     async def read_ingress(self, cursor: str, count: int, block_ms: int) -> list[tuple[str, dict[bytes, bytes]]]:
-        block = ("BLOCK", block_ms) if block_ms else ()
-        command = ("XREAD", "COUNT", count, *block, "STREAMS", self.keys.ingress, cursor)
-        reply = await self._read("ingress", block_ms, *command)
-        return [(one.decode(), decode.pairs(fields)) for _, entries in reply or () for one, fields in entries]
+        reply = await self._readers.read("ingress", block_ms, ("XREAD", "COUNT", count), {self.keys.ingress: cursor})
+        return [(one.decode(), decode.pairs(fields)) for _, entries in reply for one, fields in entries]
 
     async def route(
-        self, partition: int, lease: Lease, batch: Sequence[tuple[str, NewInstance | bytes]], forget: Sequence[str]
+        self,
+        partition: int,
+        lease: Lease,
+        batch: Sequence[tuple[str, NewInstance | bytes]],
+        forget: Sequence[str],
+        *,
+        turn: int = 0,
     ) -> list[Started | None]:
         names = self.keys.partitions[partition]
         keys = [names.routed, names.inbox, names.timers, names.status["Pending"]]
-        args: list[Any] = [lease.epoch, len(forget), *forget]
+        args: list[Any] = [lease.epoch, turn, len(forget), *forget]
         for entry_id, item in batch:
             if isinstance(item, bytes):
                 args += (entry_id, "m", item)

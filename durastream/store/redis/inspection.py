@@ -9,13 +9,17 @@ from typing import Any, Final, NamedTuple
 
 from durastream.core.ids import partition_of
 from durastream.core.status import Status
-from durastream.store.connection import ReplyError
+from durastream.errors import AccessDenied
+from durastream.store.connection import Connection, ReplyError
 from durastream.store.keys import GROUP
 from durastream.store.protocol import IndexEntry, IndexPage, PartitionLoad, QueueLoad, ServerInfo
+from durastream.store.redis import decode
 from durastream.store.redis.base import Base
+from durastream.store.redis.pages import no_cursor
 
 _STEP: Final = 500  # entries that one ZSCAN goes through: about 0.1 ms
 _ABREAST: Final = 8  # scans in one write, so that a hub of many small indexes costs few round trips
+_CURSOR: Final = re.compile("[0-9]{1,9}(?: [0-9]{1,9}:[0-9]{1,20})*")
 _GLOB: Final = re.compile(rb"([*?\[\]\\])")
 
 
@@ -54,13 +58,13 @@ class InspectionVerbs(Base):
 
     async def loads(self) -> list[PartitionLoad]:
         queues = await self._calls(("SMEMBERS", names.queues) for names in self.keys.partitions)
-        known = (sorted(name.decode() for name in found) for found in queues)
+        known = (sorted(decode.names(found)) for found in queues)
         return list(await asyncio.gather(*(self._load_of(p, names) for p, names in enumerate(known))))
 
     async def _load_of(self, partition: int, queues: list[str]) -> PartitionLoad:
         names = self.keys.partitions[partition]
         keys = [names.inbox, names.parked, names.stalled, *(names.activities(queue) for queue in queues)]
-        oldest, parked, stalled, *flat = await self._run("loads", keys, [GROUP])
+        oldest, parked, stalled, *flat = await self._run("loads", keys, [GROUP], reading=True)
         loads = tuple(_queue_load(queue, *flat[3 * k : 3 * k + 3]) for k, queue in enumerate(queues))
         return PartitionLoad(partition, _entry_ms(oldest), parked, stalled, loads)
 
@@ -74,26 +78,7 @@ class InspectionVerbs(Base):
     # -- the server
 
     async def server_info(self) -> ServerInfo:
-        connection = self._commands.live or await self._commands.get()
-        asked = [connection.call(*command) for command in _ASKED]
-        (seconds, micros), info, fsync, script = [await _tolerant(reply) for reply in asked]
-        clock = int(seconds) * 1_000 + int(micros) // 1_000
-        known = _info(info)
-        return ServerInfo(
-            clock=clock,
-            kind=_kind(known),
-            version=known.get("valkey_version") or known.get("redis_version"),
-            uptime_s=_number(known, "uptime_in_seconds"),
-            role=known.get("role"),
-            clients=_number(known, "connected_clients"),
-            used_memory=_number(known, "used_memory"),
-            maxmemory=_number(known, "maxmemory"),
-            policy=known.get("maxmemory_policy"),
-            aof=_flag(known, "aof_enabled", "1"),
-            aof_failing=_flag(known, "aof_last_write_status", "err"),
-            appendfsync=fsync[1].decode() if isinstance(fsync, list) and len(fsync) == 2 else None,
-            scripts=script == 1,
-        )
+        return together([await _told_by(connection) for connection in await self._commands.masters()])
 
 
 # ---------------------------------------------------------------- ids
@@ -110,7 +95,7 @@ def _entries(flat: list[bytes], prefix: str, status: Status) -> Iterator[IndexEn
         except UnicodeDecodeError:
             continue  # written by hand: it names no instance
         if instance_id.startswith(prefix):
-            yield IndexEntry(instance_id, status, int(float(score)))
+            yield IndexEntry(instance_id, status, decode.score(score))
 
 
 def _going_on(scans: Iterable[_Scan], replies: list[Any]) -> list[_Scan]:
@@ -124,6 +109,8 @@ def _write_cursor(scans: Iterable[_Scan], unopened: int) -> str:
 
 def _read_cursor(cursor: str | None) -> tuple[list[_Scan], int]:
     """Scans under way, and the first index that was not begun."""
+    if not _CURSOR.fullmatch(cursor or "0"):
+        raise no_cursor(cursor or "")
     unopened, *scans = (cursor or "0").split(" ")
     parts = (scan.partition(":") for scan in scans)
     return [_Scan(int(place), at) for place, _, at in parts], int(unopened)
@@ -148,14 +135,69 @@ _ASKED: Final[tuple[tuple[str | int, ...], ...]] = (
     ("INFO",),
     ("CONFIG", "GET", "appendfsync"),
     ("EVAL", "return 1", 0),
+    ("EVAL_RO", "return 1", 0),  # all that who may only read needs
 )
+
+
+async def _told_by(connection: Connection) -> ServerInfo:
+    asked = [connection.call(*command) for command in _ASKED]
+    (seconds, micros), info, fsync, *scripts = [await _tolerant(reply) for reply in asked]
+    clock = int(seconds) * 1_000 + int(micros) // 1_000
+    known = _info(info)
+    return ServerInfo(
+        clock=clock,
+        kind=_kind(known),
+        version=known.get("valkey_version") or known.get("redis_version"),
+        uptime_s=_number(known, "uptime_in_seconds"),
+        role=known.get("role"),
+        clients=_number(known, "connected_clients"),
+        used_memory=_number(known, "used_memory"),
+        maxmemory=_number(known, "maxmemory"),
+        policy=known.get("maxmemory_policy"),
+        aof=_flag(known, "aof_enabled", "1"),
+        aof_failing=_flag(known, "aof_last_write_status", "err"),
+        appendfsync=fsync[1].decode() if isinstance(fsync, list) and len(fsync) == 2 else None,
+        scripts=1 in scripts,
+    )
+
+
+def together(servers: Sequence[ServerInfo]) -> ServerInfo:
+    """What many servers are as one: sums of what they use, and the worst of how they are set up."""
+    first = servers[0]
+    if len(servers) == 1:
+        return first
+    return first._replace(
+        uptime_s=_least(one.uptime_s for one in servers),
+        clients=_sum(one.clients for one in servers),
+        used_memory=_sum(one.used_memory for one in servers),
+        maxmemory=_sum(one.maxmemory for one in servers) if all(one.maxmemory for one in servers) else first.maxmemory,
+        policy=next((one.policy for one in servers if one.policy not in (None, "noeviction")), first.policy),
+        aof=False if any(one.aof is False for one in servers) else first.aof,
+        aof_failing=True if any(one.aof_failing for one in servers) else first.aof_failing,
+        appendfsync=next(
+            (word for word in _WEAKEST if any(one.appendfsync == word for one in servers)), first.appendfsync
+        ),
+        scripts=all(one.scripts for one in servers),
+    )
+
+
+_WEAKEST: Final = ("no", "everysec", "always")
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _least(values: Iterable[int | None]) -> int | None:
+    return min((value for value in values if value is not None), default=None)
 
 
 async def _tolerant(reply: asyncio.Future[Any]) -> Any:
     """None for a command that this server does not have, or not for us."""
     try:
         return await reply
-    except ReplyError:
+    except (ReplyError, AccessDenied):
         return None
 
 

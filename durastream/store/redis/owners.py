@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from durastream.core.status import TERMINAL
-from durastream.errors import Refused
+from durastream.errors import AccessDenied, Refused, StoreError, StoreUnavailable
 from durastream.store.connection import ReplyError
-from durastream.store.protocol import Commit, InboxEntry, Lease, Outbound, Parcel, Record, WorkerInfo
+from durastream.store.protocol import NONE_APPLIED, Commit, InboxEntry, Lease, Outbound, Parcel, Record, WorkerInfo
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
 from durastream.store.redis.clients import worker_info
@@ -33,20 +33,30 @@ class OwnerVerbs(Base):
     async def heartbeat(self, worker_id: str, about: Mapping[str, object], ttl_ms: int) -> tuple[int, list[WorkerInfo]]:
         args = [worker_id, json.dumps(about), ttl_ms, _FORGET_SILENT_MS]
         now, *flat = await self._run("heartbeat", [self.keys.workers, self.keys.about], args)
-        live = [worker_info(flat[k], int(float(flat[k + 1])), flat[k + 2]) for k in range(0, len(flat), 3)]
+        live = [worker_info(flat[k], decode.score(flat[k + 1]), flat[k + 2]) for k in range(0, len(flat), 3)]
         return int(now), live
 
     async def leave(self, worker_id: str) -> None:
-        await self._calls([("ZREM", self.keys.workers, worker_id), ("HDEL", self.keys.about, worker_id)])
+        # In this order: who is still listed is forgotten after an hour, with what is told of it.
+        await self._calls([("HDEL", self.keys.about, worker_id), ("ZREM", self.keys.workers, worker_id)])
 
     async def acquire(self, partition: int, worker_id: str, nonce: str, ttl_ms: int) -> Lease | None:
         epoch = await self._run("acquire", [self.keys.partitions[partition].lease], [worker_id, nonce, ttl_ms])
         return None if epoch is None else Lease(partition, int(epoch), nonce)
 
-    async def renew(self, leases: Sequence[Lease], worker_id: str, ttl_ms: int) -> list[Lease]:
+    async def renew(
+        self, leases: Sequence[Lease], worker_id: str, ttl_ms: int, applied: Mapping[Lease, int] = NONE_APPLIED
+    ) -> list[Lease]:
         del worker_id  # the nonce says who it is
-        calls = (self._run("renew", [self._lease_key(one)], [one.epoch, one.nonce, ttl_ms]) for one in leases)
-        return [one for one, held in zip(leases, await asyncio.gather(*calls), strict=True) if held]
+        calls = (
+            self._run("renew", [self._lease_key(one)], [one.epoch, one.nonce, ttl_ms, applied.get(one, 0)])
+            for one in leases
+        )
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        errors = [one for one in answers if isinstance(one, BaseException)]
+        if errors and (len(errors) == len(answers) or not isinstance(errors[0], StoreUnavailable)):
+            raise errors[0]
+        return [one for one, held in zip(leases, answers, strict=True) if held]  # an error: not known, and not given up
 
     async def release(self, lease: Lease) -> None:
         await self._run("release", [self._lease_key(lease)], [lease.epoch, lease.nonce])
@@ -155,9 +165,19 @@ class OwnerVerbs(Base):
         await self._calls(("XADD", self.keys.dead, *trim, "*", "reason", reason, "m", blob) for reason, blob in batch)
 
     async def reply(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        await self._calls(
-            command for key, answer in batch for command in (("RPUSH", key, answer), ("EXPIRE", key, _REPLY_TTL_S))
-        )
+        try:
+            await self._calls(
+                (
+                    command
+                    for key, answer in batch
+                    for command in (("RPUSH", key, answer), ("EXPIRE", key, _REPLY_TTL_S))
+                ),
+                of_others=True,
+            )
+        except AccessDenied as error:  # of lists that others have named: no reason to stop
+            raise StoreError(
+                f"{error}: `durastream acl --role worker --replies PATTERN` opens lists to answers"
+            ) from None
 
 
 def _due(score: bytes) -> int | None:

@@ -9,8 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from durastream.core.limits import QUOTE_CHARS_MAX
 from durastream.errors import Refused
 from durastream.store.connection import ReplyError
+from durastream.store.redis import decode
 
 log = logging.getLogger("durastream.store")
 
@@ -30,6 +32,14 @@ class Position(NamedTuple):
     def instance_id(self) -> str:
         return self.id_descending[:-1].translate(_INVERTED).decode()
 
+    @property
+    def readable(self) -> bool:
+        """False for bytes that are no UTF-8, written into the index by hand: they name no instance."""
+        try:
+            return bool(self.instance_id)
+        except UnicodeDecodeError:
+            return False
+
     @classmethod
     def of(cls, score: int, member: bytes) -> Position:
         return cls(-score, member.translate(_INVERTED) + b"\xff")
@@ -41,12 +51,21 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, cursor: str) -> Position:
+        """The position that `str` wrote. Raises Refused."""
         score, _, member = cursor.partition("~")
-        return cls.of(int(score), base64.urlsafe_b64decode(member))
+        try:
+            return cls.of(int(score), base64.urlsafe_b64decode(member).decode().encode())
+        except ValueError:
+            raise no_cursor(cursor) from None
 
     def __str__(self) -> str:
         member = base64.urlsafe_b64encode(self.instance_id.encode()).decode()
         return f"{-self.minus_score}~{member}"
+
+
+def no_cursor(cursor: str) -> Refused:
+    """For what is given as the cursor of a page, and came with none."""
+    return Refused(f"{cursor[:QUOTE_CHARS_MAX]!a} is no cursor of a page: begin with the first one")
 
 
 class _Index:
@@ -69,8 +88,8 @@ class _Index:
             limits = ("LIMIT", offset, window)
             flat = await self._call("ZREVRANGEBYSCORE", self._key, newest, self._oldest, "WITHSCORES", *limits)
             walk = iter(flat)
-            found = [Position.of(int(float(score)), member) for member, score in zip(walk, walk, strict=False)]
-            self.entries += [entry for entry in found if entry > after]
+            found = [Position.of(decode.score(score), member) for member, score in zip(walk, walk, strict=False)]
+            self.entries += [entry for entry in found if entry > after and entry.readable]
             self.more = len(found) == window
             offset, window = offset + window, 4 * window  # many may share the millisecond of the position
 

@@ -1,39 +1,51 @@
-"""Notifications of one channel, through redis-py's own publish/subscribe, healed after every loss of the connection."""
+"""Notifications of one channel, on a connection of their own, healed after every loss.
+
+In a Cluster every node hears what is published on any: if this one is lost, another will do. Sentinels are asked for the primary.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
-import redis.asyncio as redis_asyncio
 from durastream import environment
-from durastream.store.connect import Endpoint
+from durastream.errors import StoreUnavailable
+from durastream.store import topology
+from durastream.store.connect import dial
+from durastream.store.connection import Commands
+from durastream.store.place import Place
 from redis.exceptions import RedisError
 
+_PAUSE_S_MIN = 0.05
 _PAUSE_S_MAX = 1.0
-_IDLE_S = 60.0  # how long to wait for a message before looking whether the connection still lives
+_IDLE_S = 30.0  # how long to wait for a message before looking whether the connection still lives
+_SILENCES_MAX = 2  # the second one: not even the look was answered
 
 
-async def subscribed(endpoint: Endpoint, channel: str) -> AsyncIterator[bytes | None]:
+async def subscribed(place: Place, commands: Commands, channel: str) -> AsyncIterator[bytes | None]:
     """Yield None once subscribed (again), then each published blob."""
-    pause = 0.05
+    pause = _PAUSE_S_MIN
     while True:
-        client = redis_asyncio.Redis.from_url(endpoint.url, retry=None, socket_timeout=None, protocol=2)
-        pubsub = client.pubsub()
+        connection: Any = None
         try:
-            await pubsub.subscribe(channel)
-            while True:
-                message = await pubsub.get_message(timeout=_IDLE_S)
-                if message is None:
-                    await pubsub.ping()
-                elif message["type"] == "subscribe":
-                    pause = 0.05
+            endpoint = await topology.somewhere(place, commands)
+            connection = await dial(endpoint, client_name="durastream-notifications")
+            await connection.send_command("SUBSCRIBE", channel)
+            silences = 0
+            while silences < _SILENCES_MAX:
+                kind, *rest = await connection.read_response(timeout=_IDLE_S) or (b"",)
+                silences = 0 if kind else silences + 1
+                if kind == b"subscribe":
+                    pause = _PAUSE_S_MIN
                     yield None
-                elif message["type"] == "message":
-                    yield message["data"]
-        except (RedisError, OSError):
+                elif kind == b"message":
+                    yield rest[-1]
+                elif not kind:
+                    await connection.send_command("PING")
+        except (RedisError, OSError, StoreUnavailable):
             await asyncio.sleep(pause * (0.5 + environment.jitter()))
             pause = min(pause * 2, _PAUSE_S_MAX)
         finally:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
-            await client.aclose()
+            if connection is not None:
+                await connection.disconnect(nowait=True)

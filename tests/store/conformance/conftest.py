@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from durastream.store.protocol import WorkerStore
-from tests.conftest import FAKE_SERVER, REAL_SERVERS, Servers
+from tests.conftest import CLUSTER, FAKE_SERVER, REAL_SERVERS, Servers
 from tests.store.conformance.rigs import MemoryRig, RedisRig, Rig
 from tests.store.conformance.values import Owner, own
 
 MEMORY = "memory"
 
 
-@pytest.fixture(params=[MEMORY, FAKE_SERVER, *REAL_SERVERS])
+@pytest.fixture(params=[MEMORY, FAKE_SERVER, *REAL_SERVERS, *([CLUSTER] if REAL_SERVERS else [])])
 async def rig(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterator[Rig]:
     if request.param == FAKE_SERVER and request.node.get_closest_marker("wakes"):
         pytest.skip("fakeredis wakes a blocked group read with an empty answer; callers ask again")

@@ -10,11 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import redis.asyncio as redis_asyncio
-
 from durastream.store.memory import MemoryServer
 from durastream.store.protocol import WorkerStore
 from durastream.store.redis import RedisStore
+from tests.servers.looking import connect_async
 from tests.support import ManualClock, eventually
 
 T = TypeVar("T")
@@ -113,13 +112,13 @@ class RedisRig(Rig):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        self._client: Any = redis_asyncio.Redis.from_url(url, protocol=2)
+        self._client = connect_async(url)
 
     async def _open(self, hub: str, partitions: int | None, retention_ms: int | None) -> WorkerStore:
         return await RedisStore.open(self._url, hub, partitions=partitions, retention_ms=retention_ms)
 
     async def snapshot(self) -> dict[str, Any]:
-        return {key.decode(): await self._value(key) for key in sorted(await self._client.keys("*"))}
+        return {key.decode(): await self._value(key) for key in sorted([key async for key in self._client.scan_iter()])}
 
     async def _value(self, key: bytes) -> Any:
         client = self._client

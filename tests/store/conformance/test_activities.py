@@ -340,6 +340,27 @@ async def test_reclaim_goes_in_steps(store: WorkerStore) -> None:
     assert len(await claim_all(store, "w1", *QUEUES)) == 7
 
 
+async def test_claims_of_the_dead_are_found_behind_a_thousand_that_are_held(store: WorkerStore) -> None:
+    """L2: wherever they stand among those of a worker that lives, before them, between them or behind."""
+    owner = await schedule(store, 0, *(b"%d" % number for number in range(1_205)))
+    lost = await claim_some(store, "dead", 5)
+    await claim_some(store, "alive", 600)
+    lost += await claim_some(store, "dead", 50)
+    await claim_some(store, "alive", 500)
+    lost += await claim_some(store, "dead", 50)
+    moved = [one for _ in range(4) for one in await store.reclaim(owner.lease, ["dead"], 40)]
+    assert blobs(moved) == blobs(lost)
+    assert len(await claim_all(store, "w1", *QUEUES)) == 105, "those of the worker that lives are still its own"
+
+
+async def claim_some(store: WorkerStore, worker_id: str, count: int) -> list[Activity]:
+    """Just so many: one call may bring fewer."""
+    found: list[Activity] = []
+    while len(found) < count:
+        found += await store.claim_activities(worker_id, QUEUES, count - len(found), 0)
+    return found
+
+
 async def test_reclaim_goes_by_queue_and_worker_and_counts_its_limit_over_all(store: WorkerStore) -> None:
     owner = await own(store, 0)
     await owner.commit(activities=[("z", b"z1"), ("a", b"a1"), ("a", b"a2"), ("a", b"a3")])

@@ -9,7 +9,7 @@ import pytest
 
 from durastream.core.ids import partition_of
 from durastream.core.status import ALL, COMPLETED, FAILED, PENDING, RUNNING, TERMINATED
-from durastream.errors import Refused
+from durastream.errors import Fenced, Refused
 from durastream.store.protocol import Commit, InstanceChange, Outbound, WorkerStore
 from tests.store.conformance.rigs import PARTITIONS, Rig
 from tests.store.conformance.values import AT, STRANGE_IDS, Owner, blobs, change, creation, ids_in, inbox, new, own
@@ -277,9 +277,10 @@ async def test_an_older_number_does_nothing_whatever_it_holds(rig: Rig, owner: O
 
 
 @pytest.mark.parametrize("number", [2, 3, 100])
-async def test_a_number_ahead_is_refused(rig: Rig, owner: Owner, number: int) -> None:
+async def test_a_number_ahead_is_fenced(rig: Rig, owner: Owner, number: int) -> None:
+    """The store has forgotten what came between: everything that its owner has in memory is void."""
     before = await rig.snapshot()
-    with pytest.raises(Refused):
+    with pytest.raises(Fenced):
         await owner.store.commit(owner.lease, number, Commit(inbox=[b"m"]))
     assert await rig.snapshot() == before
     await owner.store.commit(owner.lease, 1, Commit(inbox=[b"m"]))

@@ -147,6 +147,22 @@ async def test_a_router_with_a_lower_epoch_is_fenced(rig: Rig, store: WorkerStor
     assert await rig.snapshot() == before
 
 
+async def test_a_call_that_was_overtaken_has_no_effect(rig: Rig, store: WorkerStore) -> None:
+    """Its connection broke, it was repeated, what it names was dropped and forgotten, and only then it arrives."""
+    lease = await router(store)
+    batch = [("1-0", b"event")]
+    await store.route(0, lease, batch, [], turn=1)
+    await store.route(0, lease, batch, [], turn=1)
+    await store.route(0, lease, [], ["1-0"], turn=2)
+    before = await rig.snapshot()
+    with pytest.raises(Fenced):
+        await store.route(0, lease, batch, [], turn=1)
+    assert await rig.snapshot() == before
+    await store.release(lease)
+    await store.route(0, await router(store, "n2"), [("2-0", b"new")], [], turn=1)
+    assert await rig.snapshot() != before
+
+
 async def test_what_is_forgotten_leaves_nothing(rig: Rig, store: WorkerStore) -> None:
     lease = await router(store)
     await store.route(0, lease, [("71717-0", b"a"), ("71718-0", b"b")], [])

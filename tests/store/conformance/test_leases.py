@@ -76,6 +76,14 @@ async def test_a_lease_that_ran_out_is_not_renewed_even_if_nobody_took_it(rig: R
     assert again is not None and again.epoch > lease.epoch
 
 
+async def test_a_lease_of_which_the_store_has_forgotten_commits_is_lost(store: WorkerStore) -> None:
+    lease = await store.acquire(0, "w1", "n1", LONG_MS)
+    assert lease is not None
+    await store.commit(lease, 1, Commit(inbox=[b"m"]))
+    assert await store.renew([lease], "w1", LONG_MS, {lease: 1}) == [lease]
+    assert await store.renew([lease], "w1", LONG_MS, {lease: 2}) == []
+
+
 async def test_renewal_of_several_answers_those_still_held(store: WorkerStore) -> None:
     leases = [await store.acquire(partition, "w1", "n1", LONG_MS) for partition in (0, 1, 2)]
     held = [lease for lease in leases if lease is not None]
