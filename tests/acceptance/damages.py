@@ -59,7 +59,7 @@ def _queue(hub: Grown, entity: object) -> str:
 def _move_key(hub: Grown, instance_id: str) -> None:
     home = hub.record(instance_id)
     partition = next(names for names in hub.keys.partitions if names.instance(instance_id) != home)
-    hub.redis.copy(home, partition.instance(instance_id))
+    hub.redis.restore(partition.instance(instance_id), 0, hub.redis.dump(home))
 
 
 def _clear_inbox(hub: Grown, of: str) -> None:
@@ -203,8 +203,8 @@ DAMAGES: list[Damage] = [
     Damage("start gone", "S10", "i:parked", lambda h: _clear_inbox(h, "parked")),
     Damage("scheduled start gone", "S10", "i:scheduled",
            lambda h: h.redis.zrem(h.names("scheduled").timers, _timer(h, "scheduled"))),
-    Damage("turn left in the middle", "S10", "i:waiting",
-           lambda h: _events(h, "waiting", lambda old: [*old, ev.TurnSplit(old[-1].at)]), True),
+    Damage("turn left in the middle", "S10", "i:sleeping",
+           lambda h: _events(h, "sleeping", lambda old: [*old, ev.TurnSplit(old[-1].at)]), True),
     Damage("retention gone", "S16", "i:done", lambda h: h.redis.zrem(h.names("done").timers, _timer(h, "done")), True),
     # -- timers
     Damage("timer unreadable", "S16", "timers", lambda h: h.redis.zadd(h.keys.partitions[1].timers, {"tick": 1}), True),
@@ -226,7 +226,7 @@ DAMAGES: list[Damage] = [
     Damage("entity of nothing", "H3", "e:@Counter@free", lambda h: h.redis.hdel(_entity(h, FREE), "state")),
     Damage("entity record gone", "H3", "q:@Counter@late", lambda h: h.redis.delete(_entity(h, LATE))),
     Damage("entity with a bad text", "S20", "e:none",
-           lambda h: h.redis.copy(_entity(h, FREE), h.names("none").entity("none"))),
+           lambda h: h.redis.restore(h.names("none").entity("none"), 0, h.redis.dump(_entity(h, FREE)))),
     Damage("entity not indexed", "S24", "e:@Counter@free",
            lambda h: h.redis.zrem(h.names(str(FREE)).entities, str(FREE)), True),
     Damage("entity indexed, but gone", "S24", "e:@Counter@ghost",

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
-
 import durastream as ds
 from durastream.core.ids import partition_of
 from durastream.store.keys import HubKeys, PartitionKeys
 from tests.acceptance.serving import serving, until_status
+from tests.servers.looking import connect
 from tests.support import eventually
 
 PARTITIONS = 16
@@ -169,11 +168,11 @@ class Grown:
 
 @contextmanager
 def grown(url: str) -> Iterator[Grown]:
-    with redis.Redis.from_url(url, protocol=2) as connection:
+    with connect(url) as connection:
         yield Grown(connection, HubKeys("default", PARTITIONS))
 
 
 def keep(url: str) -> Keep:
-    with redis.Redis.from_url(url, protocol=2) as connection:
+    with connect(url) as connection:
         server: Any = connection
         return Keep(tuple((key, server.dump(key)) for key in server.scan_iter(count=1_000)))

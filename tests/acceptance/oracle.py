@@ -4,64 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-import redis
-
 import durastream as ds
-from durastream.core.events import (
-    EntityLockGranted,
-    EntityLockRequested,
-    EntityOperationCalled,
-    EntityOperationCompleted,
-    EntityOperationFailed,
-    EntityUnlockSent,
-    SubOrchestrationCompleted,
-    SubOrchestrationCreated,
-    SubOrchestrationFailed,
-    TaskCompleted,
-    TaskFailed,
-    TaskScheduled,
-    TimerCreated,
-    TimerFired,
-)
+from durastream.inspect.invariants import check
+from durastream.inspect.invariants.history import open_tasks, unmatched
+from durastream.inspect.invariants.instance import times_go_forward
+from durastream.inspect.invariants.snapshots import InstanceSnapshot
+from tests.servers.looking import connect
 from tests.support import eventually
 
 R = TypeVar("R")
 
-_ANSWERS: dict[type, tuple[type, ...]] = {
-    TaskScheduled: (TaskCompleted, TaskFailed),
-    EntityOperationCalled: (EntityOperationCompleted, EntityOperationFailed),
-    EntityLockRequested: (EntityLockGranted,),
-    SubOrchestrationCreated: (SubOrchestrationCompleted, SubOrchestrationFailed),
-    TimerCreated: (TimerFired,),
-}
 _WAITING = re.compile(rb"}:(locks$|stalled$|q:@)")
 _AT_ONCE = 100  # histories read in parallel
 
 
 def check_history(events: list[Any]) -> list[str]:
-    """Findings in one history of an orchestration that awaited all it began (S1, S4)."""
-    answers = Counter(
-        task
-        for event in events
-        if (task := getattr(event, "task", None)) is not None and not isinstance(event, EntityUnlockSent)
-    )
-    found = []
-    for number, event in enumerate(events):
-        kinds = _ANSWERS.get(type(event))
-        if kinds is None:
-            continue
-        if answers[number] != 1:
-            found.append(f"event {number} {type(event).__name__} has {answers[number]} outcomes")
-        elif not any(isinstance(other, kinds) and getattr(other, "task", None) == number for other in events):
-            found.append(f"event {number} {type(event).__name__} has an outcome of another kind")
-    times = [event.at for event in events]
-    if times != sorted(times):
-        found.append("times of events go back")
-    return found
+    """Findings in one history of an orchestration that awaited all it began (S4, S27): what it schedules has an outcome, one,
+    and of its kind."""
+    found = [*unmatched(events)]
+    found += [f"event {number} {type(event).__name__} has no outcome" for number, event in open_tasks(events).items()]
+    snapshot = InstanceSnapshot("", 0, 0, "", events=events, history_length=len(events))
+    return found + [one.text for one in check(snapshot, [times_go_forward])]
 
 
 async def check_all(client: ds.Client, ids: Iterable[str]) -> list[str]:
@@ -97,7 +63,7 @@ def leftovers(url: str, hub: str = "default") -> dict[str, int]:
     """Entries in any stream of the hub, claims, timers but for ends of retention, locks of entities and what waits for
     them; empty when all is quiet (L11)."""
     left: dict[str, int] = {}
-    with redis.Redis.from_url(url, protocol=2) as connection:
+    with connect(url) as connection:
         for key in connection.scan_iter(match=f"ds:{{{hub}*", count=1_000):
             kind = connection.type(key)
             count = 0
@@ -126,7 +92,7 @@ async def quiet(url: str, deadline_s: float = 20) -> None:
 
 def _content(url: str, key: str) -> list[Any]:
     """What stands in a stream or timer set, the first of it."""
-    with redis.Redis.from_url(url, protocol=2) as connection:
+    with connect(url) as connection:
         kind = connection.type(key)
         if kind == b"hash":
             return list(connection.hgetall(key).items())[:20]

@@ -14,6 +14,7 @@ import redis
 
 from durastream.core.ids import partition_of
 from durastream.store.keys import HubKeys, PartitionKeys
+from tests.servers.looking import connect
 
 PARTITIONS = 16
 
@@ -76,7 +77,7 @@ def ids_in(partition: int, count: int, prefix: str = "i") -> list[str]:
 
 @contextmanager
 def garden(url: str, hub: str = "default") -> Iterator[Garden]:
-    with redis.Redis.from_url(url, protocol=2) as connection:
+    with connect(url) as connection:
         yield Garden(connection, hub)
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,18 +27,29 @@ def seeded() -> random.Random:
 class WorkerProcess:
     """`python -m durastream.cli worker …` as a child process; what it logs is kept."""
 
-    def __init__(self, url: str, target: str, *, hub: str = "default", lease_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        target: str,
+        *,
+        hub: str = "default",
+        lease_s: float = 1.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._command = [
             sys.executable, "-m", "durastream.cli", "--redis", url, "--hub", hub, "worker", target, "--lease", str(lease_s),
         ]  # fmt: skip
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_begins = 0  # of its present life
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
         self.kills = 0
         self.starts = 0
 
     def start(self) -> WorkerProcess:
         self.starts += 1
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self._log_begins = os.fstat(self._log.fileno()).st_size
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._environment}
         self._process = subprocess.Popen(self._command, cwd=ROOT, env=environment, stderr=self._log)
         return self
 
@@ -56,6 +67,12 @@ class WorkerProcess:
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has told in its present life that it works."""
+        size = os.fstat(self._log.fileno()).st_size
+        return b"serves hub" in os.pread(self._log.fileno(), size - self._log_begins, self._log_begins)
 
     def log(self) -> str:
         """Everything it has logged, over all its lives."""

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import redis
-
 import durastream as ds
+from tests.servers.looking import connect
 from tests.support import eventually
 
 LEASE_S = 1.0
@@ -59,7 +58,7 @@ class Gate:
 def residue(url: str, needle: str) -> list[str]:
     """Keys whose name or value holds `needle`, over the whole database, streams included."""
     wanted = needle.encode()
-    with redis.Redis.from_url(url, protocol=2) as server:
+    with connect(url) as server:
         keys = server.scan_iter(count=1_000)
         return [key.decode() for key in keys if wanted in key or wanted in _content(server, key)]
 

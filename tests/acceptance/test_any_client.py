@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 import durastream as ds
 from tests.acceptance.processes import ROOT
 from tests.acceptance.serving import serving, until
+from tests.servers.looking import connect
 from tests.support import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_server]
@@ -58,7 +58,7 @@ async def client(server_url: str) -> AsyncIterator[ds.Client]:
 
 @pytest.fixture
 def server(server_url: str) -> Any:  # redis.Redis: its replies are typed for every protocol at once
-    return redis.Redis.from_url(server_url, protocol=2, decode_responses=True)
+    return connect(server_url, decode_responses=True)
 
 
 def add(server: Any, **fields: str) -> str:
@@ -193,6 +193,7 @@ async def test_a_taken_id_is_refused(client: ds.Client, server: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.single_server  # its client of Clusters is another
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no Node.js here")
 async def test_from_node(client: ds.Client, server: Any, server_url: str, tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests" / "acceptance" / "any_client.mjs", tmp_path)

@@ -18,6 +18,7 @@ from durastream.store.keys import SCHEMA
 from durastream.store.redis import RedisStore
 from durastream.store.redis.hubs import create_hub
 from tests.acceptance.bad_input_app import app
+from tests.servers.looking import connect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_server]
 
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.real_server]
 @pytest.fixture
 def settings(server_url: str) -> Iterator[redis.Redis]:
     """A connection for CONFIG SET; what the tests change is put back."""
-    with redis.Redis.from_url(server_url, protocol=2, decode_responses=True) as server:
+    with connect(server_url, decode_responses=True) as server:
         yield server
         server.config_set("maxmemory-policy", "noeviction")
         server.config_set("appendonly", "yes")

@@ -128,6 +128,7 @@ async def test_an_activity_stream_of_another_type(server_url: str, kind: str, ca
         status = await until_status(stuck, "Suspended")
         assert status.problem is not None and stream in status.problem["message"]
         assert at.plants.dead() == []
+        await eventually(lambda: [one for one in caplog.records if "is no stream" in one.message], 10)
         assert len([one for one in caplog.records if "is no stream" in one.message]) == 1
         at.plants.redis.delete(stream)
         await stuck.resume("mended")

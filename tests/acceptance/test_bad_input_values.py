@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-import redis
 
 import durastream as ds
 from durastream.store.redis.hubs import create_hub
 from tests.acceptance.planting import garden
 from tests.acceptance.serving import serving, until_status
+from tests.servers.looking import connect
 from tests.support import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_server]
@@ -218,7 +218,7 @@ async def test_values_over_the_limit_inside(client: ds.Client, where: str) -> No
 
 
 async def test_the_ingress_holds_the_same_limits(client: ds.Client, server_url: str) -> None:
-    with redis.Redis.from_url(server_url, protocol=2) as server:
+    with connect(server_url) as server:
         for text in ('"' + "x" * (LIMIT - 2) + '"', json.dumps(nested(100))):
             server.xadd("ds:{default}:in", {"op": "start", "name": "inner", "input": text, "reply": "good"})
         for text in ('"' + "x" * (LIMIT - 1) + '"', json.dumps(nested(101)), "[9223372036854775808]"):

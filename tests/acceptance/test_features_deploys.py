@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-import redis
 
 import durastream as ds
 from tests.acceptance.oracle import leftovers
 from tests.acceptance.serving import serving, until, until_status
+from tests.servers.looking import connect
 
 pytestmark = pytest.mark.anyio
 
@@ -169,7 +169,7 @@ async def test_an_instance_keeps_its_version_when_a_higher_one_is_deployed(serve
 @asynccontextmanager
 async def bounded(url: str, *, commands: int, lines: int, caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
     """No spinning: at most so many commands at the server, and log lines, while this lasts."""
-    with redis.Redis.from_url(url) as server:
+    with connect(url) as server:
         before = server.info("stats")["total_commands_processed"]
         logged = len(caplog.records)
         yield

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import redis
 
 import durastream as ds
 from tests.acceptance.oracle import leftovers
 from tests.acceptance.serving import residue, serving, until, until_status
+from tests.servers.looking import connect
 
 pytestmark = pytest.mark.anyio
 
@@ -486,7 +486,7 @@ async def test_thousands_of_entities_with_room_for_a_few(server_url: str, monkey
 
 async def test_signals_from_any_redis_client(server_url: str) -> None:
     async with serving(counters(), server_url) as client:
-        with redis.Redis.from_url(server_url, protocol=2) as server:
+        with connect(server_url) as server:
             entry: dict[Any, Any] = {"op": "signal", "entity": "Counter", "key": "in", "operation": "add", "input": "5"}
             for _ in range(3):
                 server.xadd("ds:{default}:in", entry)

@@ -7,11 +7,11 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-import redis
 
 import durastream as ds
 from tests.acceptance.oracle import leftovers
 from tests.acceptance.serving import serving, until, until_status
+from tests.servers.looking import connect
 
 pytestmark = pytest.mark.anyio
 
@@ -438,7 +438,7 @@ async def test_a_lock_left_behind_by_hand_is_found_and_opened(server_url: str) -
         waits = await client.start("calls", "b")
         assert (await client.clean_entities()).released == ()
         names = client._session.store.keys.partitions[(await handle.status()).partition]  # type: ignore[attr-defined]
-        with redis.Redis.from_url(server_url) as server:
+        with connect(server_url) as server:
             server.delete(names.instance(handle.id), names.history(handle.id))
         assert (await client.clean_entities()).released == ALL
         assert await waits.result(timeout=10) == 1

@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import pytest
-import redis
 
 import durastream as ds
 from durastream import wire
@@ -19,6 +18,7 @@ from durastream.store.memory import MemoryServer
 from durastream.worker import partition as partitions
 from tests.acceptance.oracle import leftovers
 from tests.acceptance.serving import serving, until, until_status
+from tests.servers.looking import connect
 
 pytestmark = pytest.mark.anyio
 
@@ -158,7 +158,7 @@ async def test_a_message_that_cannot_be_handled_becomes_a_dead_letter_and_stops_
     ]
     keys = HubKeys("default", 16)
     async with serving(app, server_url) as client:
-        with redis.Redis.from_url(server_url) as server:
+        with connect(server_url) as server:
             for message in bad:
                 home = partition_of(message[0], 16)
                 server.xadd(keys.partitions[home].inbox, {"m": wire.pack_message(message)})
@@ -180,7 +180,7 @@ async def test_a_record_changed_by_hand_is_read_again(server_url: str) -> None:
         handles = await client.start_many("waits", range(10), instance_ids=[f"h{n}" for n in range(10)])
         for handle in handles:
             await until_status(handle, "Running", events=3)
-        with redis.Redis.from_url(server_url) as server:
+        with connect(server_url) as server:
             status = await handles[0].status()
             server.hincrby(HubKeys("default", 16).partitions[status.partition].instance("h0"), "revision", 7)
         await asyncio.gather(*(handle.raise_event("go", 5) for handle in handles))
@@ -231,7 +231,7 @@ async def test_an_idle_worker_asks_the_server_for_next_to_nothing(server_url: st
         handles = await client.start_many("waits", range(100))
         for handle in handles:
             await until_status(handle, "Running", events=3)
-        with redis.Redis.from_url(server_url) as server:
+        with connect(server_url) as server:
 
             async def quiet() -> bool:
                 before = server.info("stats")["total_commands_processed"]

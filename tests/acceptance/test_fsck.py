@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,14 +19,17 @@ import durastream as ds
 from durastream import wire
 from durastream.core import events as ev
 from durastream.core.ids import partition_of
+from durastream.core.messages import Resume
 from durastream.errors import HubNotFound
 from durastream.inspect.fsck import Patience, Report, fsck
+from durastream.inspect.fsck.residue import Residue
 from durastream.store.keys import HubKeys
 from durastream.store.redis.hubs import create_hub
 from durastream.store.redis.repairs import Repairs
 from tests.acceptance import fsck_busy_app, fsck_hub
 from tests.acceptance.damages import DAMAGES, Damage
-from tests.acceptance.fsck_hub import FREE, LOCKED, Keep, grow, grown
+from tests.acceptance.foreign import foreign
+from tests.acceptance.fsck_hub import FREE, LOCKED, Grown, Keep, grow, grown
 from tests.acceptance.processes import ROOT, fleet, seeded
 from tests.acceptance.serving import serving
 from tests.support import eventually
@@ -233,6 +236,65 @@ async def test_a_hub_that_is_not_there(server_url: str) -> None:
         await Repairs.open(server_url, "nowhere")
 
 
+# ---------------------------------------------------------------- what was purged (F7), and what belongs to others (F8)
+
+
+RESIDUES: list[tuple[str, bool, Callable[[Grown], object]]] = [
+    ("i:gone", True, lambda hub: hub.redis.hset(hub.record("gone"), "status", "Failed")),
+    ("s:Failed", True, lambda hub: hub.redis.zadd(hub.names("gone").status["Failed"], {"gone": 1})),
+    ("timers", True, lambda hub: hub.redis.zadd(hub.names("gone").timers, {"T\n1\nt.0\ngone": 9e14})),
+    ("watch", True, lambda hub: hub.redis.hset(hub.names("gone").watch, "gone", "c")),
+    ("inbox", True, lambda hub: hub.redis.xadd(hub.names("x").inbox, {"m": wire.pack_message(Resume("gone", None))})),
+    ("h:waiting", False, lambda hub: hub.redis.hset(hub.history("waiting"), 0, b'\x93\x01\xc4\x06"gone"')),
+    ("i:done", False, lambda hub: hub.redis.hset(hub.record("done"), "input", '{"next": "gone"}')),
+    ("dead", False, lambda hub: hub.redis.xadd(hub.keys.dead, {"reason": "instance gone is gone"})),
+]
+
+
+@pytest.mark.parametrize(("key", "certain", "leave"), RESIDUES, ids=[key for key, *_ in RESIDUES])
+async def test_what_is_left_of_a_purged_id_is_found(
+    hub_url: str, key: str, certain: bool, leave: Callable[[Grown], object]
+) -> None:
+    with grown(hub_url) as hub:
+        leave(hub)
+    async with opened(hub_url) as raw:
+        found = await Residue(raw, ["gone", "unheard of"]).run()
+    assert [(one.invariant, key in one.key, one.certain, "'gone'" in one.text) for one in found] == [
+        ("S19", True, certain, True)
+    ]
+
+
+async def test_nothing_is_left_of_what_was_purged(server_url: str) -> None:
+    """Also of one whose name is the beginning of another's, which stays."""
+    async with serving(fsck_hub.app, server_url) as client:
+        for name in ("order-7", "order-70", "x-order-7"):
+            assert await (await client.start(fsck_hub.plain, 3, instance_id=name)).result(10) == 6
+        await client.purge("order-7")
+    async with opened(server_url) as raw:
+        report = await fsck(raw, patience=AT_ONCE, purged=["order-7"])
+        assert report.clean and not report.doubts, told(report)
+        assert {one.key[-8:] for one in await Residue(raw, ["order-70"]).run()} >= {"order-70"}
+
+
+async def test_keys_of_others_are_neither_written_nor_touched(server_url: str) -> None:
+    """S20: hubs with like names, and what is not ours at all, are the same to the byte after work, fsck and repairs."""
+    names = ("default2", "defaul", "default-1", "d*")
+    with grown(server_url) as hub:
+        for name in names:
+            hub.redis.hset(f"ds:{{{name}}}:hub", "partitions", 16)
+            hub.redis.xadd(f"ds:{{{name}:0}}:inbox", {"m": b"x"})
+        hub.redis.set("somebody:else", b"1")
+        hub.redis.zadd("ds:default", {"a": 1})
+        before = foreign(hub.redis, hub.keys)
+        assert len(before) == 2 * len(names) + 2
+        await grow(server_url)
+        hub.redis.zrem(hub.names("done").status["Completed"], "done")
+        report = await examined(server_url)
+        await repaired(server_url, report)
+        assert not report.clean
+        assert foreign(hub.redis, hub.keys) == before
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -264,6 +326,28 @@ async def test_the_command_names_repairs_and_is_clean_then(hub_url: str) -> None
     code, out, err = await asyncio.to_thread(_command, hub_url)
     assert (code, out) == (0, "")
     assert "everything that can be seen holds" in err
+
+
+async def test_the_command_searches_for_what_was_purged(hub_url: str) -> None:
+    with grown(hub_url) as hub:
+        hub.redis.hset(hub.names("gone").watch, "gone", "c")
+        hub.redis.hset(hub.record("done"), "input", '{"next": "gone"}')
+    code, out, _ = await asyncio.to_thread(_command, hub_url, "--purged", "gone", "-o", "json")
+    shown = json.loads(out)
+    assert code == 1
+    assert "S19" in {one["invariant"] for one in shown["violations"]}
+    assert [one["invariant"] for one in shown["doubts"]] == ["S19"]
+
+
+async def test_a_check_that_is_broken_off_is_no_result(hub_url: str) -> None:
+    """Not 0, nor 1: nothing was found out."""
+    with grown(hub_url) as hub:
+        hub.redis.execute_command("ACL", "SETUSER", "half", "on", ">secret", "~*", "&*", "+@all", "-zscan")
+        try:
+            code, _, err = await asyncio.to_thread(_command, hub_url.replace("://", "://half:secret@"))
+        finally:
+            hub.redis.execute_command("ACL", "DELUSER", "half")
+    assert code not in (0, 1), err
 
 
 async def test_the_command_repairs_nothing_unasked(hub_url: str) -> None:

@@ -10,7 +10,6 @@ import subprocess
 from typing import Any
 
 import pytest
-import redis
 
 import durastream as ds
 from durastream.payload import Payloads
@@ -20,6 +19,7 @@ from tests.acceptance.ingress_app import app, collect
 from tests.acceptance.planting import garden, ids_in
 from tests.acceptance.processes import ROOT, WorkerProcess, fleet, seeded
 from tests.acceptance.serving import serving
+from tests.servers.looking import connect
 from tests.support import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_server]
@@ -30,7 +30,7 @@ TARGET = "tests.acceptance.ingress_app:app"
 
 @pytest.fixture
 def server(server_url: str) -> Any:  # redis.Redis: its replies are typed for every protocol at once
-    return redis.Redis.from_url(server_url, protocol=2)
+    return connect(server_url)
 
 
 async def kill_the_router(server: Any, workers: list[WorkerProcess]) -> None:

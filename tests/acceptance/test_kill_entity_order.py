@@ -13,11 +13,12 @@ import pytest
 
 import durastream as ds
 from durastream.store.embedded import EmbeddedServer
-from tests.acceptance import aof, entity_app, oracle
+from tests.acceptance import entity_app, oracle
 from tests.acceptance.entity_app import Watcher, watcher
 from tests.acceptance.planting import garden
 from tests.acceptance.processes import WorkerProcess, fleet, seeded
 from tests.conftest import NO_SERVER, REAL_SERVERS
+from tests.prefixes import aof
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.real_server]
 

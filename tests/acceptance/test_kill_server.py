@@ -15,9 +15,10 @@ import pytest
 
 import durastream as ds
 from durastream.store.embedded import EmbeddedServer
-from tests.acceptance import aof, kill_app, oracle
+from tests.acceptance import kill_app, oracle
 from tests.acceptance.processes import WorkerProcess, fleet, seeded
 from tests.conftest import NO_SERVER, REAL_SERVERS
+from tests.prefixes import aof
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.real_server]
 
