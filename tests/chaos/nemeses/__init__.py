@@ -1,0 +1,58 @@
+"""What can go wrong, one class for each kind of fault. The numbers (N1 …) are those of the fault campaign's table."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tests.chaos.nemeses import network, server, topologies, workers
+from tests.chaos.nemeses.base import Nemesis
+
+OF_WORKERS: Final = (
+    workers.WorkerKill,
+    workers.WorkerFreeze,
+    workers.WorkerHiccup,
+    workers.WorkerStop,
+    workers.Starvation,
+)
+OF_SERVER: Final = (
+    server.ServerKill,
+    server.ServerRestart,
+    server.ScriptFlush,
+    server.ClientKill,
+    server.ClientPause,
+    server.Readonly,
+    server.Busy,
+    server.MemoryFull,
+    server.DiskFull,
+    server.GroupsLost,
+)
+OF_NETWORK: Final = (
+    network.CutRequest,
+    network.CutReply,
+    network.CutFrame,
+    network.HalfOpen,
+    network.Delay,
+    network.Trickle,
+    network.DuplicateReply,
+)
+BY_SENTINEL: Final = (
+    topologies.FailoverInSync,
+    topologies.FailoverCutOff,
+    topologies.FailoverAsked,
+    topologies.PrimaryFreeze,
+    topologies.ScriptFlushAtPrimary,
+    topologies.ClientKillAtPrimary,
+)
+ON_CLUSTER: Final = (
+    topologies.MasterKill,
+    topologies.MasterFreeze,
+    topologies.SlotsMove,
+    topologies.GroupsLostAtMasters,
+    topologies.ScriptFlushAtMasters,
+    topologies.ClientKillAtMasters,
+)
+NEMESES: Final[dict[str, type[Nemesis[Any]]]] = {
+    one.kind: one for one in (*OF_WORKERS, *OF_SERVER, *OF_NETWORK, *BY_SENTINEL, *ON_CLUSTER)
+}
+
+__all__ = ["NEMESES", "Nemesis"]
