@@ -47,11 +47,31 @@ class Range(NamedTuple):
     last: int
     host: str
     port: int
+    replicas: tuple[tuple[str, int], ...] = ()
 
 
 def ranges(reply: Any, asked: Endpoint) -> list[Range]:
     """What CLUSTER SLOTS answered. A node that does not know its own address is at the one where it was asked."""
-    return [Range(first, last, _host(node[0], asked), node[1]) for first, last, node, *_ in reply]
+    return [
+        Range(
+            first,
+            last,
+            _host(node[0], asked),
+            node[1],
+            tuple(sorted((_host(one[0], asked), one[1]) for one in replicas)),
+        )
+        for first, last, node, *replicas in reply
+    ]
+
+
+def promoted(before: Iterable[Range], after: Iterable[Range]) -> bool:
+    """Whether a replica has taken slots over from its master. Slots that were moved come with all that was acknowledged; a
+    replica may lack the end of it."""
+    return any(
+        (now.host, now.port) in then.replicas and now.first <= then.last and then.first <= now.last
+        for then in before
+        for now in after
+    )
 
 
 def redirection(message: str, asked: Endpoint) -> tuple[str, int]:
@@ -340,10 +360,13 @@ class Cluster:
             return
         self._guessed = False
         owners: list[Link | None] = [None] * SLOTS
-        for first, last, host, port in found:
+        for first, last, host, port, _ in found:
             owners[first : last + 1] = [self._link(host, port)] * (last + 1 - first)
+        failed_over = promoted(self._map, found)
         self._owners, self._map = owners, sorted(found)
         self.changes += 1
+        if failed_over:
+            self._other_server()
         self._leave_others()
 
     def _leave_others(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from durastream.errors import ServerUnsuitable, StoreUnavailable
 from durastream.store import scripts
-from durastream.store.cluster import Cluster, NotSent, Range, ranges, redirection
+from durastream.store.cluster import Cluster, NotSent, Range, promoted, ranges, redirection
 from durastream.store.connect import Endpoint
 from durastream.store.connection import ServerNotReady
 from durastream.store.place import Place
@@ -170,8 +170,37 @@ def test_a_node_that_does_not_know_its_address_is_where_it_was_asked() -> None:
     assert ranges(reply, asked) == [
         Range(0, 9, "db.example", 7001),
         Range(10, 19, "db.example", 7002),
-        Range(20, LAST, "10.0.0.3", 7003),
+        Range(20, LAST, "10.0.0.3", 7003, (("replica", 1),)),
     ]
     assert redirection("3999 :7001", asked) == ("db.example", 7001)
     assert redirection("3999 10.0.0.3:7001", asked) == ("10.0.0.3", 7001)
     assert redirection("3999 ::1:7001", asked) == ("::1", 7001)
+
+
+def test_a_promoted_replica_is_told_from_slots_that_were_moved() -> None:
+    before = [Range(0, 99, "a", 1, (("c", 3),)), Range(100, LAST, "b", 2, (("d", 4),))]
+    assert promoted(before, [Range(0, 99, "c", 3, (("a", 1),)), before[1]])
+    assert promoted(before, [Range(0, 49, "c", 3), Range(50, 99, "b", 2), before[1]])
+    assert not promoted(before, [Range(0, 49, "a", 1), Range(50, LAST, "b", 2)])
+    assert not promoted(before, [Range(0, 99, "d", 4), before[1]])  # slots that it had no copy of were moved to it
+    assert not promoted(before, before)
+
+
+async def test_what_a_promoted_replica_may_lack_is_void_in_memory() -> None:
+    async with pair() as (nodes, _):
+        first, second = ([0, LAST, [HERE, one.port, "id"]] for one in (nodes.first, nodes.second))
+        told = [[*first, second[2]]]
+        nodes.first.answer = nodes.second.answer = lambda command: resp(told if command[0] == "CLUSTER" else "ok")
+        cluster = Cluster(
+            Place.parse(f"redis+cluster://{HERE}:{nodes.first.port}"), client_name="test", open_timeout_s=0
+        )
+        restarts: list[int] = []
+        cluster.on_other_server = lambda: restarts.append(1)
+        try:
+            await cluster.get()
+            assert restarts == []
+            told = [[*second, first[2]]]
+            await cluster.refresh()
+            assert restarts == [1]
+        finally:
+            await cluster.close()
