@@ -1,0 +1,1 @@
+"""What somebody with write access to the server may do to a hub by hand: no worker exits, no partition gets stuck."""
