@@ -54,6 +54,9 @@ class Recovery:
         await self._messages()
         await self._timers()
         partition.reset()
+        delivered = partition.committer.forget([])  # their removal was in a commit that was refused
+        if delivered:
+            await persist(lambda: partition.store.forget(partition.lease, delivered))
         partition.careful = False
         partition.next_due = None
         partition.expect_timer(0)

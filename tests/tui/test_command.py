@@ -39,7 +39,9 @@ def test_no_other_command_needs_textual() -> None:
     [
         ("redis://user:secret@host:7000/0", "host:7000"),
         ("redis://localhost", "localhost:6379"),
-        ("rediss://[::1]:6380", "::1:6380"),
+        ("rediss://[::1]:6380", "[::1]:6380"),
+        ("redis+cluster://user:secret@a:7001,b", "a:7001,b:6379"),
+        ("redis+sentinel://:secret@a/main", "a:26379"),
     ],
 )
 def test_the_header_shows_no_password(url: str, shown: str) -> None:

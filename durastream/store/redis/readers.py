@@ -89,7 +89,7 @@ class OneServer:
             connection.call("CLIENT", "UNBLOCK", reading.client_id)
 
     async def close(self) -> None:
-        for link in self._links.values():
+        for link in list(self._links.values()):
             await link.close()
 
 
@@ -100,8 +100,11 @@ class ManySlots:
         self._cluster = cluster
         self._client_name = client_name
         self._kinds: dict[str, _Kind] = {}
+        self._closed = False
 
     async def read(self, kind: str, block_ms: int, command: Command, cursors: Cursors) -> list[Any]:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         wanted: dict[int, Command] = {}
         for key, cursor in cursors.items():
             wanted[slot(key)] = (*wanted.get(slot(key), ()), (key, cursor))
@@ -121,6 +124,7 @@ class ManySlots:
             kind.interrupt()
 
     async def close(self) -> None:
+        self._closed = True  # whoever still reads begins nothing new
         for kind in self._kinds.values():
             await kind.close()
 
@@ -156,6 +160,7 @@ class _Kind:
         loop = asyncio.get_running_loop()
         ends = loop.time() + block_ms / 1_000
         await self._end_others({number: _streams(command, streams) for number, streams in wanted.items()})
+        self._lapsed = self._counts  # until this call ends well
         found: list[Any] = []
         while not found and not self._interrupted and loop.time() < ends:
             self._woken.clear()
@@ -179,7 +184,7 @@ class _Kind:
             return
 
     def _collect(self) -> list[Any]:
-        over = {number: one for number, one in self._waiting.items() if one.task.done()}
+        over = {k: one for k, one in self._waiting.items() if one.task.done() and not one.task.cancelled()}
         errors = [error for one in over.values() if (error := one.task.exception()) is not None]
         if errors and (len(errors) == len(self._waiting) or not isinstance(errors[0], StoreUnavailable)):
             for number in over:
@@ -268,8 +273,9 @@ class _Kind:
             await asyncio.wait([one.task], timeout=_UNBLOCK_AGAIN_S)
 
     async def close(self) -> None:
+        self.interrupt()
         await end(one.task for one in self._waiting.values())
-        for link in self._links.values():
+        for link in list(self._links.values()):
             await link.close()
 
 
