@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.evidence.report import finish
 from tests.sim import regressions
 from tests.sim.campaign import campaign, mutants
-from tests.sim.mutants import MUTANTS, mutated
+from tests.sim.mutants import MUTANTS, RARE, mutated
 from tests.sim.run_one import simulate
 from tests.sim.shrink import shrunk
 from tests.sim.world import Case, Outcome
@@ -69,7 +69,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--shrink", action="store_true", help="make a failing one smaller")
     parser.add_argument("--replay", type=Path, help="a file of tests/sim/regressions")
     parser.add_argument("--mutants", action="store_true", help="hunt deliberate bugs")
-    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="this one")
+    parser.add_argument("--mutant", choices=sorted(MUTANTS | RARE), help="this one")
     parser.add_argument("--json", type=Path, help="write the report there, too")
     return parser.parse_args()
 

@@ -195,6 +195,11 @@ class Watch:
         counts = self._world.plan.counts
         return "WorkerCrashed" in _texts(error) and sum(counts[kind] for kind in _DEADLY) >= 3
 
+    def buried(self, text: str) -> bool:
+        """Whether a message that says so is a dead letter, after owner after owner had died of it, as it seemed."""
+        letters = self._server.hub.dead
+        return any(reason.startswith("WorkerCrashed") and text.encode() in blob for reason, blob in letters)
+
     def may_park(self) -> set[str]:
         """Why instances may be set aside until somebody looks after them, with the faults there were."""
         touched = self._world.plan.counts["touch"] > 0  # in the middle of careful mode, say
