@@ -81,7 +81,7 @@ class FakeSource:
         self.known_entities: dict[str, EntityStatus] = {}
         self.queue: list[QueuedMessage] = []
         self.workers = [WorkerInfo("worker-a", NOW_MS - 200, PROGRAM)]
-        self.info = ServerInfo(NOW_MS, "redis", "8.0.0", aof=True, policy="noeviction", appendfsync="always")
+        self.info = ServerInfo(NOW_MS, "redis", "8.2.2", aof=True, policy="noeviction", appendfsync="always")
         self.lost: Exception | None = None
         self.calls: list[tuple[Any, ...]] = []
         self.refuse: set[str] = set()

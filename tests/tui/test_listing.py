@@ -70,7 +70,7 @@ async def test_after_any_changes_the_top_is_what_the_hub_has() -> None:
 
 def _change(rng: random.Random, source: FakeSource, step: int) -> None:
     for number in range(rng.randrange(5)):
-        source.add(instance(f"new-{step}-{number}", -100 * step - number))
+        source.add(instance(f"new-{step}-{number}", -100 * step - number - 1))  # no two at the same time
     for one in rng.sample(list(source.instances), 10):
         if rng.random() < 0.5:
             del source.instances[one]

@@ -121,7 +121,7 @@ class ManySlots:
 
     def interrupt(self) -> None:
         for kind in self._kinds.values():
-            kind.interrupt()
+            kind.end_read()
 
     async def close(self) -> None:
         self._closed = True  # whoever still reads begins nothing new
@@ -199,7 +199,8 @@ class _Kind:
     def _lapse(self) -> None:
         self._lapsed = self._counts
 
-    def interrupt(self) -> None:
+    def end_read(self) -> None:
+        """End the read under way."""
         self._interrupted = True
         self._woken.set()
 
@@ -273,7 +274,7 @@ class _Kind:
             await asyncio.wait([one.task], timeout=_UNBLOCK_AGAIN_S)
 
     async def close(self) -> None:
-        self.interrupt()
+        self.end_read()
         await end(one.task for one in self._waiting.values())
         for link in list(self._links.values()):
             await link.close()
