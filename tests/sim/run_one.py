@@ -52,7 +52,8 @@ def _listening(world: World) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logger.setLevel(before[0])  # which the loggers below have to hear of
+        logger.propagate = before[1]
 
 
 @contextmanager
