@@ -35,7 +35,7 @@ def _tell(cluster: Cluster, masters: int) -> None:
 {cluster.url}
 
 Try it in another terminal:
-  export DURASTREAM_URL={cluster.url}
+  export DURASTREAM_REDIS_URL={cluster.url}
   durastream doctor
   durastream top
   redis-cli -c -p {cluster.nodes[0].port} cluster slots
