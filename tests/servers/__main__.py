@@ -36,7 +36,8 @@ def _tell(cluster: Cluster, masters: int) -> None:
 
 Try it in another terminal:
   export DURASTREAM_REDIS_URL={cluster.url}
-  durastream doctor
+  durastream worker workers.quickstart:app &
+  durastream start hello --input '"world"' --wait
   durastream top
   redis-cli -c -p {cluster.nodes[0].port} cluster slots
   kill -9 {cluster.nodes[0].pid}    # what a crash of the first node does
