@@ -8,8 +8,8 @@
 --         operations up to the end: command, key, a, then a arguments
 --         (keys are given as positions in KEYS)
 -- Returns 1 applied, 0 applied before
--- Errors  FENCED, also when a number was left out; REFUSED with what differs. Checks come first: nothing is written when it refuses.
---         The first write is one that memory pressure refuses. Streams come first among the operations: an XADD may be
+-- Errors  FENCED, also when a number was left out; REFUSED with what differs. Checks come first: nothing is written when it
+--         refuses. The first write is one that memory pressure refuses. Streams come first among the operations: an XADD may be
 --         refused even so, and can be taken back.
 
 local call = redis.call

@@ -3,8 +3,8 @@
 -- ARGV    epoch of the router, turn, f, f ingress ids that are gone from the ingress stream, then per entry:
 --         ingress id, 'm', blob   or   ingress id, 's', id, execution id, token, start_at, message, n, n fields and values
 -- Returns per entry {1|0 created, execution id, status}, or 1 for a message
--- Errors  FENCED when a router with a higher epoch, or a later turn of this one, has been here; REFUSED before anything is written; the inbox's own when its
---         ids are used up, after the entries before that one
+-- Errors  FENCED when a router with a higher epoch, or a later turn of this one, has been here; REFUSED before anything is
+--         written; the inbox's own when its ids are used up, after the entries before that one
 --@include _clock
 --@include _create
 
