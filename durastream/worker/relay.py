@@ -40,13 +40,15 @@ class Relay:
         self._stuck: defaultdict[int | str, list[Outbound]] = defaultdict(list)  # by target, in order
         self._task: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._closed = False  # for good: who drops some and goes on with later ones makes their target take the former for old
         self._special: dict[str, Callable[[list[Outbound]], Awaitable[None]]] = {
             "dead": self._dead_letters,
             "reply": self._replies,
         }
 
     async def take_over(self) -> None:
-        """Queue what stands in the outbox. Comes before the first commit of this owner."""
+        """Queue what stands in the outbox. Comes before the first commit of this owner. One that has lost its lease meanwhile may find
+        entries of a later owner: to carry those as well, in their order and none left out, does no harm."""
         after = (0, 0)
         while True:
             found = await persist(lambda after=after: self._store.outbox(self._lease, after, _BATCH))  # type: ignore[misc]
@@ -56,6 +58,8 @@ class Relay:
             after = found[-1].number
 
     def add(self, entries: Iterable[Outbound]) -> None:
+        if self._closed:
+            return
         self._queue.extend(entries)
         if self._task is None and (self._queue or self._due_again):
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -66,12 +70,16 @@ class Relay:
             await asyncio.shield(self._task)
 
     def close(self) -> None:
-        self._queue.clear()
-        self._stuck.clear()
+        self._end()
         if self._task is not None:
             self._task.cancel()
         if self._retry is not None:
             self._retry.cancel()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._queue.clear()
+        self._stuck.clear()
 
     async def _run(self) -> None:
         try:
@@ -86,7 +94,7 @@ class Relay:
                     self._queue.popleft()
         except Fenced:
             log.info("partition %d has another owner, which relays its outbox", self._lease.partition)
-            self._queue.clear()
+            self._end()
         finally:
             self._task = None
 

@@ -13,6 +13,7 @@ import pytest
 from durastream.errors import Fenced, StoreUnavailable
 from durastream.store.protocol import HubInfo, Lease, Outbound, Parcel
 from durastream.worker import backoff
+from durastream.worker import relay as relay_module
 from durastream.worker.committer import Committer
 from durastream.worker.courier import Courier
 from durastream.worker.relay import Relay
@@ -116,3 +117,28 @@ async def test_a_fenced_relay_stops() -> None:
     await relay.drain()
     assert store.forgotten == []
     relay.close()
+
+
+async def test_who_has_lost_its_lease_leaves_nothing_out_of_what_it_still_carries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads the outbox page by page while its successor writes there. A later entry must not overtake the earlier ones: their
+    target would take those for repetitions."""
+    monkeypatch.setattr(relay_module, "_BATCH", 2)
+    store = Store([Outbound((12, n), 1, b"of the successor") for n in range(1, 8)])
+    store.fenced = True
+    reading = store.outbox
+
+    async def slowly(*args: Any) -> list[Outbound]:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return await reading(*args)
+
+    monkeypatch.setattr(store, "outbox", slowly)
+    relay = relay_of(store)
+    await relay.take_over()
+    await relay.drain()
+    carried = [number for number, _ in store.got[1]]
+    assert carried == [(12, n) for n in range(1, len(carried) + 1)]
+    assert len(carried) < 7, "it heard of it in the middle"
+    relay.add([Outbound((12, 8), 1, b"later")])
+    await relay.drain()
+    assert len(store.got[1]) == len(carried)
