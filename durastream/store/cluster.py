@@ -96,6 +96,7 @@ class Cluster:
         home: int = 0,
         open_timeout_s: float = 10.0,
         response_timeout_s: float | None = None,
+        opens: type[Connection] = Connection,
     ) -> None:
         self.place = place
         self.home = home
@@ -103,6 +104,7 @@ class Cluster:
         self._client_name = client_name
         self._open_timeout_s = open_timeout_s
         self._response_timeout_s = response_timeout_s
+        self._opens = opens
         self._loop = asyncio.get_running_loop()
         self._links: dict[tuple[str, int], Link] = {}
         self._opening: set[Link] = set()  # about to be used, whether the map names them or not
@@ -308,6 +310,7 @@ class Cluster:
                 client_name=self._client_name,
                 response_timeout_s=self._response_timeout_s,
                 open_timeout_s=0,
+                opens=self._opens,
             )
             link.on_other_server = self._other_server if self.on_other_server is not None else None
         return link

@@ -26,6 +26,8 @@ from durastream.errors import ServerUnsuitable, StoreError, StoreUnavailable
 
 DEFAULT_PORT: Final = 6379
 DEFAULT_TIMEOUT_S: Final = 5.0
+REPLICAS_TIMEOUT_S: Final = 1.0
+_REPLICAS_MAX: Final = 100
 
 _SHOWN_CHARS: Final = 40  # of what is wrong in a URL
 
@@ -62,18 +64,21 @@ class Endpoint:
     db: int
     response_timeout_s: float
     connect_timeout_s: float
-    tls: Mapping[str, Any] = field(hash=False)  # keyword arguments of redis-py's SSLConnection
+    tls: Mapping[str, Any] = field(hash=False, repr=False)  # for redis-py's SSLConnection: a password may be among it
+    replicas: int = 0  # that must have what a client is told is done; see `replicated`
+    replicas_timeout_s: float = REPLICAS_TIMEOUT_S
 
     @classmethod
     def parse(cls, url: str) -> Endpoint:
         """Read `redis://`, `rediss://` (TLS, certificate and host name verified) and `unix://` URLs.
 
         `redis://[user[:password]@]host[:port][/db]`, `unix://[user:password@]/path[?db=n]`. Options after `?`:
-        `socket_timeout` (longest wait for a reply, seconds), `socket_connect_timeout`, `db`, and for `rediss://`
+        `socket_timeout` (longest wait for a reply, seconds), `socket_connect_timeout`, `db`, `replicas` (how many must
+        have a client's call before it counts as done), `replicas_timeout` (seconds), and for `rediss://`
         `ssl_ca_certs`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_password`, `ssl_cert_reqs`,
         `ssl_check_hostname`. Raises BadUrl.
         """
-        parts = _split(url)
+        parts = split(url)
         _check_scheme(parts)
         options = _options(parts)
         unix = parts.scheme == "unix"
@@ -90,6 +95,8 @@ class Endpoint:
             db=_option("db", path_db) if path_db else options.pop("db", 0),
             response_timeout_s=options.pop("socket_timeout", DEFAULT_TIMEOUT_S),
             connect_timeout_s=options.pop("socket_connect_timeout", DEFAULT_TIMEOUT_S),
+            replicas=options.pop("replicas", 0),
+            replicas_timeout_s=options.pop("replicas_timeout", REPLICAS_TIMEOUT_S),
             tls=options,
         )
 
@@ -118,11 +125,17 @@ class Endpoint:
 # ---------------------------------------------------------------- reading URLs
 
 
-def _split(url: str) -> SplitResult:
+def split(url: str) -> SplitResult:
+    """The parts of a server URL. Raises BadUrl."""
     try:
+        url.encode()  # what a command line hands over for bytes that are no UTF-8 can neither be sent nor logged
         return urlsplit(url)
+    except UnicodeEncodeError:
+        raise BadUrl("the server URL has bytes that are no UTF-8: write them as %XX") from None
     except ValueError:  # whose text quotes the password
-        raise BadUrl(f"the server URL cannot be read: its host is malformed; examples: {_EXAMPLES}") from None
+        raise BadUrl(
+            f"the server URL cannot be read: its host is malformed or its brackets do not match; examples: {_EXAMPLES}"
+        ) from None
 
 
 def _check_scheme(parts: SplitResult) -> None:
@@ -134,9 +147,12 @@ def _check_scheme(parts: SplitResult) -> None:
 
 def _port(parts: SplitResult) -> int:
     try:
-        return parts.port or DEFAULT_PORT
+        port = DEFAULT_PORT if parts.port is None else parts.port
     except ValueError:
-        raise BadUrl("the port in the server URL is no number from 1 to 65535") from None
+        port = 0
+    if not port:
+        raise BadUrl("the port in the server URL is no number from 1 to 65535")
+    return port
 
 
 def _seconds(text: str) -> float:
@@ -150,6 +166,12 @@ def _natural(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError
     return int(text)
+
+
+def _replicas(text: str) -> int:
+    if (count := _natural(text)) > _REPLICAS_MAX:
+        raise ValueError
+    return count
 
 
 def _flag(text: str) -> bool:
@@ -166,6 +188,8 @@ _OPTIONS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "db": (_natural, "a number"),
     "socket_timeout": (_seconds, "seconds over 0"),
     "socket_connect_timeout": (_seconds, "seconds over 0"),
+    "replicas": (_replicas, f"a number from 0 to {_REPLICAS_MAX}"),
+    "replicas_timeout": (_seconds, "seconds over 0"),
     "ssl_ca_certs": (str, "a file"),
     "ssl_ca_path": (str, "a directory"),
     "ssl_certfile": (str, "a file"),
@@ -180,6 +204,8 @@ def _options(parts: SplitResult) -> dict[str, Any]:
     found = {name: _option(name, text) for name, text in parse_qsl(parts.query, keep_blank_values=True)}
     if parts.scheme != "rediss" and any(name.startswith("ssl_") for name in found):
         raise BadUrl("ssl_… options need a rediss:// URL")
+    if "replicas_timeout" in found and "replicas" not in found:
+        raise BadUrl("replicas_timeout is how long to wait for replicas: say for how many, as in ?replicas=1")
     return found
 
 

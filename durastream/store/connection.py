@@ -15,7 +15,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 import hiredis
 
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         self._watch()
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, *, client_name: str, response_timeout_s: float | None = None) -> Connection:
+    async def open(cls, endpoint: Endpoint, *, client_name: str, response_timeout_s: float | None = None) -> Self:
         """Connect. `response_timeout_s`: longest silence while replies are due (default: the endpoint's, 5 s).
 
         Raises StoreUnavailable or ServerUnsuitable, naming address and likely cause.
@@ -309,8 +309,10 @@ class Link:
         client_name: str,
         response_timeout_s: float | None = None,
         open_timeout_s: float = _OPEN_TIMEOUT_S,
+        opens: type[Connection] = Connection,
     ) -> None:
         self.endpoint = endpoint
+        self._opens = opens
         self._client_name = client_name
         self._response_timeout_s = response_timeout_s
         self._open_timeout_s = open_timeout_s
@@ -394,6 +396,6 @@ class Link:
             self.on_other_server()
 
     async def _attempt(self) -> Connection:
-        return await Connection.open(
+        return await self._opens.open(
             self.endpoint, client_name=self._client_name, response_timeout_s=self._response_timeout_s
         )

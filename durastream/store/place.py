@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from durastream.store.connect import DEFAULT_PORT, BadUrl, Endpoint
+from durastream.store.connect import DEFAULT_PORT, BadUrl, Endpoint, split
 
 SENTINEL_PORT: Final = 26_379
 _KINDS: Final = ("cluster", "sentinel")
@@ -66,7 +66,7 @@ def _cluster(scheme: str, url: str) -> Place:
     user, addresses, path, query = _parts(url)
     if path.strip("/") not in ("", "0") or dict(parse_qsl(query)).get("db", "0") != "0":
         raise BadUrl("a Cluster has one database: leave the number out of the URL")
-    nodes = tuple(_endpoint(scheme, user, address, query, port=DEFAULT_PORT) for address in addresses)
+    nodes = _endpoints(scheme, user, addresses, query, port=DEFAULT_PORT)
     return Place("cluster", nodes[0], nodes)
 
 
@@ -78,19 +78,11 @@ def _sentinel(scheme: str, url: str) -> Place:
     options = parse_qsl(query, keep_blank_values=True)
     own = {name: text for name, text in options if name in _SENTINEL_OPTIONS}
     rest = [(name, text) for name, text in options if name not in _SENTINEL_OPTIONS]
-    server = _endpoint(
-        scheme, user, addresses[0], urlencode([*rest, *([("db", db)] if db else [])]), port=SENTINEL_PORT
-    )
-    common = urlencode([(name, text) for name, text in rest if name != "db"])
-    sentinels = tuple(
-        replace(
-            _endpoint(scheme, "", address, common, port=SENTINEL_PORT),
-            username=own.get("sentinel_username") or None,
-            password=own.get("sentinel_password") or None,
-        )
-        for address in addresses
-    )
-    return Place("sentinel", server, sentinels, unquote(service))
+    query = urlencode([*rest, *([("db", db)] if db else [])])
+    servers = _endpoints(scheme, user, addresses, query, port=SENTINEL_PORT)
+    username, password = (own.get(name) or None for name in _SENTINEL_OPTIONS)
+    sentinels = tuple(replace(one, username=username, password=password, db=0) for one in servers)
+    return Place("sentinel", servers[0], sentinels, unquote(service))
 
 
 _PARSERS: Final = {"cluster": _cluster, "sentinel": _sentinel}
@@ -98,10 +90,7 @@ _PARSERS: Final = {"cluster": _cluster, "sentinel": _sentinel}
 
 def _parts(url: str) -> tuple[str, list[str], str, str]:
     """User with password and "@", addresses, path, query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise BadUrl("the server URL has brackets that do not match") from None
+    parts = split(url)
     user, at, places = parts.netloc.rpartition("@")
     addresses = places.split(",")
     if not all(addresses):
@@ -111,8 +100,16 @@ def _parts(url: str) -> tuple[str, list[str], str, str]:
     return user + at, addresses, parts.path, parts.query
 
 
-def _endpoint(scheme: str, user: str, address: str, query: str, *, port: int) -> Endpoint:
-    if address.startswith(":"):
+def _endpoints(scheme: str, user: str, addresses: list[str], query: str, *, port: int) -> tuple[Endpoint, ...]:
+    """One for each address. What they share is read once: the time grows with the length of the URL, not with its square."""
+    shared = Endpoint.parse(f"{scheme}://{user}h?{query}")
+    found = [Endpoint.parse(f"{shared.scheme}://{_named(address, port)}") for address in addresses]
+    return tuple(shared.at(one.host, one.port) for one in found)
+
+
+def _named(address: str, port: int) -> str:
+    """With its port."""
+    host, _, given = address.rpartition(":") if address.rpartition("]")[2].count(":") else (address, "", "")
+    if not host:
         raise BadUrl("the server URL has an empty host before a port")
-    named = address if address.rpartition("]")[2].count(":") else f"{address}:{port}"
-    return Endpoint.parse(f"{scheme}://{user}{named}{'?' if query else ''}{query}")
+    return f"{host}:{given or port}"

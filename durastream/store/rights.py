@@ -23,7 +23,7 @@ from durastream.store.uses import WRITES, commands_of
 FORMS: Final[dict[str, str]] = {
     "CLIENT ID": "", "CLIENT SETNAME": "me", "CLIENT UNBLOCK": "1", "DBSIZE": "", "INFO": "", "PING": "",
     "EVAL": "text 1 KEY", "EVAL_RO": "text 1 KEY", "EVALSHA": "sha 1 KEY", "EVALSHA_RO": "sha 1 KEY", "SCRIPT LOAD": "text",
-    "PUBLISH": "CHANNEL x", "SUBSCRIBE": "CHANNEL", "SCAN": "0", "TIME": "",
+    "PUBLISH": "CHANNEL x", "SUBSCRIBE": "CHANNEL", "SCAN": "0", "TIME": "", "WAIT": "0 0",
     "BLPOP": "KEY 0", "DEL": "KEY", "EXISTS": "KEY", "EXPIRE": "KEY 1", "PERSIST": "KEY", "PTTL": "KEY", "RPUSH": "KEY x",
     "TYPE": "KEY", "UNLINK": "KEY",
     "HDEL": "KEY f", "HEXISTS": "KEY f", "HGET": "KEY f", "HGETALL": "KEY", "HINCRBY": "KEY f 1", "HKEYS": "KEY",
@@ -42,8 +42,9 @@ FORMS: Final[dict[str, str]] = {
 _ABOUT_A_KEY: Final = "KEY"
 """The form of any other command, which only scripts with parts of a test use."""
 
-OPTIONAL: Final = frozenset({"CLIENT ID", "CLIENT UNBLOCK", "INFO"})
-"""Granted, but not demanded: without INFO nobody warns of unfit settings, without the others stopping takes a little longer."""
+OPTIONAL: Final = frozenset({"CLIENT ID", "CLIENT UNBLOCK", "INFO", "WAIT"})
+"""Granted, but not demanded: without INFO nobody warns of unfit settings, without WAIT there is no
+`?replicas` in the URL (`replicated` asks for it there), without the others stopping takes a little longer."""
 
 _CONNECTED: Final = ("CLIENT ID", "CLIENT SETNAME", "INFO", "PING", "SCRIPT LOAD", "TIME")
 _ASKING: Final = ("EVALSHA_RO", "EVAL_RO")  # scripts that only read, and the proof itself
@@ -84,7 +85,7 @@ class Role(NamedTuple):
 ROLES: Final[dict[str, Role]] = {
     "worker": Role(
         "runs orchestrations, entities and activities",
-        plain=(*_CONNECTED, "CLIENT UNBLOCK"),
+        plain=(*_CONNECTED, "CLIENT UNBLOCK", "WAIT"),
         keys=(*_READS, *_WORKS, *_ASKING, *_SCRIPTED),
         scripts=(*_CLIENT_SCRIPTS, *_WORKER_SCRIPTS),
         hubs=("SADD",),
@@ -93,7 +94,7 @@ ROLES: Final[dict[str, Role]] = {
     ),
     "client": Role(
         "starts, signals, waits, terminates, purges, looks",
-        plain=_CONNECTED,
+        plain=(*_CONNECTED, "WAIT"),
         keys=(*_READS, *_ASKING, *_SCRIPTED),
         scripts=_CLIENT_SCRIPTS,
         hubs=("SADD",),
@@ -108,7 +109,7 @@ ROLES: Final[dict[str, Role]] = {
     ),
     "operator": Role(
         "all of the client, creates and deletes the hub, fsck --repair",
-        plain=(*_CONNECTED, "DBSIZE", "SCAN"),
+        plain=(*_CONNECTED, "DBSIZE", "SCAN", "WAIT"),
         keys=(*_READS, *_CHECKS, *_ASKING, *_SCRIPTED, "UNLINK", "XADD", "ZCOUNT"),
         scripts=(*_CLIENT_SCRIPTS, *_REPAIR_SCRIPTS),
         hubs=("SADD", "SISMEMBER", "SMEMBERS", "SREM"),

@@ -6,8 +6,9 @@ from typing import Any
 
 from durastream.store.cluster import Cluster
 from durastream.store.connect import Endpoint
-from durastream.store.connection import Commands, Link
+from durastream.store.connection import Commands, Connection, Link
 from durastream.store.place import Place
+from durastream.store.replicated import Replicated
 from durastream.store.sentinel import SentinelLink, primary
 
 
@@ -19,12 +20,30 @@ def commands(place: Place, *, client_name: str, home: int = 0, patient: bool = T
     return link(place, client_name=client_name, patient=patient)
 
 
-def link(place: Place, *, client_name: str, patient: bool = True, beside: Commands | None = None) -> Link:
+def replicated(place: Place, beside: Commands, *, client_name: str) -> Commands:
+    """Connections of their own to the same place as `beside`, on which scripts are answered once replicas have what they
+    wrote; `beside` itself where the URL asks for no replicas."""
+    if not place.server.replicas:
+        return beside
+    if isinstance(beside, Cluster):
+        return Cluster(place, client_name=client_name, home=beside.home, opens=Replicated)
+    return link(place, client_name=client_name, beside=beside, opens=Replicated)
+
+
+def link(
+    place: Place,
+    *,
+    client_name: str,
+    patient: bool = True,
+    beside: Commands | None = None,
+    opens: type[Connection] = Connection,
+) -> Link:
     """One connection to the server, or to the primary of the moment. `beside`: commands to the same place, to share a watch."""
+    options = {"client_name": client_name, "opens": opens, **_patience(patient)}
     if place.kind == "sentinel":
         watch = beside.watch if isinstance(beside, SentinelLink) else None
-        return SentinelLink(place, watch=watch, client_name=client_name, **_patience(patient))
-    return Link(place.server, client_name=client_name, **_patience(patient))
+        return SentinelLink(place, watch=watch, **options)
+    return Link(place.server, **options)
 
 
 def _patience(patient: bool) -> dict[str, Any]:

@@ -25,7 +25,7 @@ ACL LIST | ACL SETUSER default off | ACL WHOAMI | BGREWRITEAOF | CLIENT KILL ID 
 CONFIG SET maxmemory 1 | COPY KEY other | DEBUG SLEEP 0 | DUMP KEY | FCALL f 0 | FLUSHALL | FLUSHDB | FUNCTION FLUSH
 FUNCTION LOAD x | GET KEY | KEYS * | LATENCY RESET | MIGRATE 127.0.0.1 1 KEY 0 1 | MODULE LIST | MONITOR | MOVE KEY 1
 OBJECT ENCODING KEY | PSUBSCRIBE * | RENAME KEY other | REPLICAOF no one | RESTORE KEY 0 x | SAVE | SCRIPT FLUSH | SCRIPT KILL
-SELECT 1 | SET KEY x | SHUTDOWN NOSAVE | SLOWLOG GET | SORT KEY | SUBSCRIBE __keyspace@0__:KEY | SWAPDB 0 1 | SYNC | WAIT 0 0
+SELECT 1 | SET KEY x | SHUTDOWN NOSAVE | SLOWLOG GET | SORT KEY | SUBSCRIBE __keyspace@0__:KEY | SWAPDB 0 1 | SYNC
 XAUTOCLAIM KEY workers w 0 0 | XGROUP DESTROY KEY workers | XGROUP SETID KEY workers 0 | XSETID KEY 1-1 | XTRIM KEY MAXLEN 0
 SUBSCRIBE ds:{h10}:c:x | SUBSCRIBE ds:{h1:0}:c:x | PUBLISH ds:{h10}:c:x y | PUBLISH other y | SPUBLISH ds:{h1}:c:x y
 HGETALL ds:hubs | DEL ds:hubs | UNLINK ds:hubs | TYPE ds:hubs | ZADD ds:hubs 0 m | XADD ds:hubs * f v
@@ -39,6 +39,7 @@ ONLY_SOME = {
     "SADD ds:hubs h1": {"worker", "client", "operator"},
     "EVAL text 1 KEY": {"worker", "client", "operator"},
     "EVALSHA sha 1 KEY": {"worker", "client", "operator"},
+    "WAIT 0 0": {"worker", "client", "operator"},
     "XREADGROUP GROUP workers w STREAMS KEY >": {"worker"},
     "XCLAIM KEY workers w 0 1-1": {"worker"},
     "DEL KEY": {"worker", "operator"},

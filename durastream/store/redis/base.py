@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from durastream import environment
 from durastream.errors import Fenced, Refused, ServerUnsuitable, StoreError, StoreUnavailable
 from durastream.store import rights, scripts, topology
-from durastream.store.connection import Caller, ReplyError
+from durastream.store.connection import Caller, Commands, ReplyError
 from durastream.store.keys import HubKeys
 from durastream.store.place import Place
 from durastream.store.protocol import HubInfo
@@ -17,12 +17,14 @@ from durastream.store.redis.readers import readers
 from durastream.store.redis.spoilt import Spoilt
 from durastream.store.slots import slot
 
+Run: TypeAlias = Callable[[str, Sequence[str], Sequence[Any]], Awaitable[Any]]
+
 _NAMED: dict[str, type[StoreError]] = {"FENCED": Fenced, "REFUSED": Refused, "WRONGTYPE": Refused}
 
 
 class Base:
     """A handle on one hub. Connections are opened when first needed: one for commands (in a Cluster one for each master), and
-    those for blocked reads (see `readers`)."""
+    those for blocked reads (see `readers`). Where the URL asks for replicas, what clients write has others again."""
 
     def __init__(self, place: Place, hub: HubInfo) -> None:
         self.place = place
@@ -32,6 +34,15 @@ class Base:
         name = f"durastream-{self.handle_id}"
         self._commands = topology.commands(place, client_name=name, home=slot(self.keys.settings))
         self._commands.on_other_server = self._other_server
+        self._written = topology.replicated(place, self._commands, client_name=f"{name}-write")
+        self._acknowledged: Run = self._run
+        """For what a caller takes for done when the reply is there: where the URL asks for replicas, they have it then."""
+        if self._written is not self._commands:
+            self._written.on_other_server = self._other_server_behind_writes
+            self._acknowledged = self._run_replicated
+        self._handed_over: Run = self._acknowledged if place.kind == "cluster" else self._run
+        """For what is deleted elsewhere once the reply is there: in a Cluster each server may lose the end of what it has by
+        itself. A single one loses the deletion before it."""
         self._restarts = 0
         self.on_restart: Callable[[], object] = (
             _nothing  # hears that the server may have forgotten what it acknowledged
@@ -44,10 +55,13 @@ class Base:
         self._restarts += 1
         self.on_restart()
 
-    async def _connection(self) -> Caller:
+    def _other_server_behind_writes(self) -> None:
+        self._restarts += 1  # the connection for commands tells the rest of us
+
+    async def _connection(self, commands: Commands | None = None) -> Caller:
         """What waited here for a server that was restarted is not sent: it may rest on what the server has forgotten."""
         before = self._restarts
-        connection = await self._commands.get()
+        connection = await (commands or self._commands).get()
         if self._restarts != before:
             raise StoreUnavailable("the server was restarted, or another took its place: this was not sent")
         return connection
@@ -62,6 +76,16 @@ class Base:
         except ReplyError as error:
             if reading and scripts.unknown(error):  # fakeredis
                 return await self._run(name, keys, args)
+            raise _NAMED.get(error.code, StoreError)(f"{name}: {error}") from None
+
+    async def _run_replicated(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            connection = self._written.live or await self._connection(self._written)
+            return await scripts.run(connection, name, keys, args)
+        except ServerUnsuitable as error:
+            self.on_refusal(error)
+            raise
+        except ReplyError as error:
             raise _NAMED.get(error.code, StoreError)(f"{name}: {error}") from None
 
     async def _call(self, *command: Any) -> Any:
@@ -113,6 +137,7 @@ class Base:
 
     async def close(self) -> None:
         await self._readers.close()
+        await self._written.close()
         await self._commands.close()
 
 

@@ -45,24 +45,24 @@ class ClientVerbs(Base):
         return int(seconds) * 1_000 + int(micros) // 1_000
 
     async def start(self, partition: int, batch: Sequence[NewInstance]) -> list[Started]:
-        names = self.keys.partitions[partition]
+        names, run = self.keys.partitions[partition], self._acknowledged
         results: list[Started] = []
         for first in range(0, len(batch), _BATCH):
             part = batch[first : first + _BATCH]
             keys = [names.inbox, names.timers, names.status["Pending"]]
             keys += [names.instance(new.instance_id) for new in part]
-            reply = await self._run("start", keys, [x for new in part for x in creation(new)])
+            reply = await run("start", keys, [x for new in part for x in creation(new)])
             results += [decode.started(new.instance_id, item) for new, item in zip(part, reply, strict=True)]
         return results
 
     async def deliver(
         self, partition: int, source: str, incarnation: tuple[int, str], batch: Sequence[tuple[int, bytes]]
     ) -> None:
-        names = self.keys.partitions[partition]
+        names, run = self.keys.partitions[partition], self._acknowledged
         for first in range(0, len(batch), _BATCH):
             part = batch[first : first + _BATCH]
             args = [source, *incarnation, len(part), *(x for item in part for x in item)]
-            await self._run("deliver", [names.inbox, names.marks], args)
+            await run("deliver", [names.inbox, names.marks], args)
 
     async def records(self, ids: Sequence[str], *, payloads: bool = True) -> list[Record | None]:
         partitions, count = self.keys.partitions, self.hub.partitions

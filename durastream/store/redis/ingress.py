@@ -29,7 +29,7 @@ class IngressVerbs(Base):
         *,
         turn: int = 0,
     ) -> list[Started | None]:
-        names = self.keys.partitions[partition]
+        names, run = self.keys.partitions[partition], self._handed_over
         keys = [names.routed, names.inbox, names.timers, names.status["Pending"]]
         args: list[Any] = [lease.epoch, turn, len(forget), *forget]
         for entry_id, item in batch:
@@ -38,7 +38,7 @@ class IngressVerbs(Base):
             else:
                 keys.append(names.instance(item.instance_id))
                 args += (entry_id, "s", *creation(item))
-        reply = await self._run("route", keys, args)
+        reply = await run("route", keys, args)
         return [
             None if isinstance(item, bytes) else decode.started(item.instance_id, result)
             for (_, item), result in zip(batch, reply, strict=True)

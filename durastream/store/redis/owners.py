@@ -135,7 +135,7 @@ class OwnerVerbs(Base):
         return [decode.outbound(entry) for entry in entries]
 
     async def deliver_all(self, partition: int, parcels: Sequence[Parcel]) -> None:
-        names, args = self.keys.partitions[partition], list[Any]()
+        names, args, run = self.keys.partitions[partition], list[Any](), self._handed_over
         for source, incarnation, batch in parcels:
             for first in range(0, len(batch), _DELIVER_MESSAGES_MAX):
                 part = batch[first : first + _DELIVER_MESSAGES_MAX]
@@ -143,10 +143,10 @@ class OwnerVerbs(Base):
                 for item in part:
                     args += item
                 if len(args) > _DELIVER_ARGS_MAX:
-                    await self._run("deliver", [names.inbox, names.marks], args)
+                    await run("deliver", [names.inbox, names.marks], args)
                     args = []
         if args:
-            await self._run("deliver", [names.inbox, names.marks], args)
+            await run("deliver", [names.inbox, names.marks], args)
 
     async def forget(self, lease: Lease, numbers: Sequence[tuple[int, int]]) -> None:
         names = self.keys.partitions[lease.partition]
