@@ -20,6 +20,7 @@ from durastream.store.protocol import Activity
 Streams: TypeAlias = Mapping[str, tuple[int, str]]
 """Key of an activity stream → partition and queue."""
 
+_UNWATCHED_MAX: Final = 16  # claims from streams that have something, before quiet ones are asked as well
 _AWAY_S: Final = 0.5  # for which the streams of a node that is down are left alone
 
 
@@ -40,6 +41,12 @@ class Claims:
         self._away: dict[str, float] = {}  # stream → until when it is left alone
         self._turn = 0  # which stream is asked first
         self._failed: BaseException | None = None
+        self._unwatched = 0  # claims since somebody waited for the quiet streams
+
+    def _listen_again(self) -> None:
+        """Ask all streams once more: one that always has something must not keep the others from being asked."""
+        self._quiet.clear()
+        self._unwatched = 0
 
     async def claim(self, worker_id: str, streams: Streams, free: int, block_ms: int) -> list[Activity]:
         """At most `free`; waits for `block_ms` when there are none. 0: asks every stream, whatever is known of it."""
@@ -49,7 +56,11 @@ class Claims:
         self._quiet = {name: last for name, last in self._quiet.items() if block_ms and name in streams}
         found = await self._claim_loud(worker_id, streams, free)
         if found or not block_ms:
+            self._unwatched += 1
+            if self._unwatched >= _UNWATCHED_MAX:
+                self._listen_again()
             return found
+        self._unwatched = 0
         for name, _ in await self._wait(block_ms, self._quiet):
             self._quiet.pop(name.decode(), None)
         return await self._claim_loud(worker_id, streams, free)
