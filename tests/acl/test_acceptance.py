@@ -27,7 +27,7 @@ def server_url(ruled_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
 
 
 LEFT_OUT = {
-    "test_a_large_fan_out_does_not_starve_small_instances",  # measures time, which rules are not about
+    "test_a_large_fan_out_does_not_starve_small_instances",  # is about order, which rules do not change
     "test_from_node",  # installs a package
 }
 

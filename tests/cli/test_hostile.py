@@ -1,4 +1,4 @@
-"""What comes from outside may hold anything: no command may send it to the terminal as it is, or take long over it.
+"""What comes from outside may hold anything: no command may send it to the terminal as it is, or hang over it.
 
 Each text of the corpus stands wherever a text can stand: ids, names, payloads, tags, errors, problems, events, entities.
 """
@@ -20,6 +20,7 @@ from durastream.core.events import Failure
 from durastream.store.protocol import HubInfo, LeaseInfo, PartitionLoad, QueueLoad, WorkerInfo
 from durastream.store.redis import hubs
 from tests.cli.fakes import Cli, FakeClient, completed, entity, instance
+from tests.fuzz.engine import deadline
 
 AT = 1_935_403_200_000
 MIB = 1_048_576
@@ -49,7 +50,6 @@ FORBIDDEN = {
     chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F))
 } | {chr(code) for code in (*range(0x2066, 0x206A), *range(0xE0000, 0xE0080))}
 ALLOWED = {"\n", "\t"}
-SECONDS_MAX = 5.0
 
 
 def _payload(text: str) -> bytes:
@@ -119,11 +119,9 @@ def test_nothing_gets_through(cli: Cli, client: FakeClient, name: str) -> None:
     everything_is(CORPUS[name], client)
     for command in COMMANDS:
         for form in ("text", "json", *(["jsonl"] if command in (("list",), ("history", "x-1")) else [])):
-            begun = time.perf_counter()
-            result = cli(*command, "-o", form)
-            took = time.perf_counter() - begun
+            with deadline():
+                result = cli(*command, "-o", form)
             check(result.output, f"{command} as {form}")
-            assert took < SECONDS_MAX, f"{command} as {form} took {took:.1f} s"
             if form == "json":
                 json.loads(result.stdout or "null")
 
@@ -161,17 +159,16 @@ def test_errors_are_clean_too(cli: Cli, client: FakeClient, tmp_path: Path, name
         ("replay", str(unknown), "tests.histories.programs:app"),
         ("export", short),
     ):
-        begun = time.perf_counter()
-        check(cli(*command).output, f"{command[0]} {command[1][:20]!r}")
-        assert time.perf_counter() - begun < SECONDS_MAX
+        with deadline():
+            shown = cli(*command).output
+        check(shown, f"{command[0]} {command[1][:20]!r}")
 
 
 def test_ten_thousand_keys(cli: Cli, client: FakeClient) -> None:
     many: dict[str, Any] = {f"key {number} \x1b[31m": "\x9b" * 10 for number in range(10_000)}
     client.record(instance("x-1", input=many, custom_status=many, tags=many), [])
-    begun = time.perf_counter()
-    shown = cli("show", "x-1")
-    assert time.perf_counter() - begun < SECONDS_MAX
+    with deadline():
+        shown = cli("show", "x-1")
     check(shown.output, "show")
     assert len(shown.stdout) < 10_000
     assert json.loads(cli("show", "x-1", "-o", "json").stdout)["input"] == many

@@ -21,6 +21,7 @@ from tests.fuzz.target import Target, check_refusal
 HANG_S = 5.0
 """CPU time after which one case counts as a hang. The slowest takes a few hundredths."""
 
+_HANGS = f"more than {HANG_S} s of CPU time"
 _FINDINGS_MAX = 20  # of one target: the rest is most likely the same
 _CORPUS_MAX = 4_000
 
@@ -95,7 +96,7 @@ class Fuzzer:
         result, known = self.result, len(self._lines.seen)
         result.execs += 1
         try:
-            with _deadline(), self._lines:
+            with deadline(), self._lines:
                 self.target.run(case)
             result.accepted += 1
         except self.target.refuses as error:
@@ -138,11 +139,15 @@ def _told(error: Exception, of: Exception | None = None) -> tuple[str, str]:
 
 
 @contextmanager
-def _deadline() -> Iterator[None]:
-    """`Hang` once the case has used up its CPU time; time that others take from us does not count."""
+def deadline() -> Iterator[None]:
+    """`Hang` once what is inside has used up its CPU time, also where somebody in there catches it; time that others take from us
+    does not count."""
+    fired = False
 
     def over(number: int, frame: FrameType | None) -> None:
-        raise Hang(f"more than {HANG_S} s of CPU time")
+        nonlocal fired
+        fired = True
+        raise Hang(_HANGS)
 
     before = signal.signal(signal.SIGVTALRM, over)
     signal.setitimer(signal.ITIMER_VIRTUAL, HANG_S)
@@ -151,3 +156,5 @@ def _deadline() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+    if fired:
+        raise Hang(_HANGS)

@@ -35,6 +35,14 @@ FOUND: dict[str, tuple[Case, ...]] = {
     "id.execution": (b"x." + b"9" * 4_330,),  # ValueError of int(): in an inbox it stopped the partition
     "inbox": (b"\x94\n\xa7order-7\xda\x13\x8ctok." + b"9" * 5_000 + b"\xc0",),
     "lock.holder": (b"a\nb." + b"9" * 4_433 + b"\n1",),
+    "place": (  # UnicodeEncodeError, when it is read and when it is shown; the password of a key
+        b"redis+sentinel://a/main?ssl_ca_certs=\xff",
+        b"redis+sentinel://a/main?sentinel_username=\xff",
+        b"redis://\xff@h",
+        b"rediss://h?ssl_password=KEYS-PASSWORD",
+        b"redis+sentinel://a:/main",  # had the port of another kind
+    ),
+    "place.secret": (b"redis+sentinel://me:SECRET-PASSWORD@a/main/\xff",),
     "replay.judge": (b'{"orchestrator":"order","history":[{"kind":"TimerFired","at":-253402300799999,"task":1}]}',),
     "url": (b"unix://[", b"redis://[x]:1"),  # ValueError, whose text quotes the password
     "url.secret": (b"redis://me:SECRET-PASSWORD@\xe2\x84\x80x", b"redis://h?me:SECRET-PASSWORD"),

@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from tests.fuzz import targets_entries, targets_records, targets_shown, targets_texts, targets_values, targets_wire
+from tests.fuzz import (
+    targets_entries,
+    targets_places,
+    targets_records,
+    targets_shown,
+    targets_texts,
+    targets_values,
+    targets_wire,
+)
 from tests.fuzz.lines import Line, lines_of
 from tests.fuzz.target import Target
 
 TARGETS: Final[dict[str, Target]] = {
     target.name: target
-    for module in (targets_wire, targets_values, targets_records, targets_entries, targets_texts, targets_shown)
+    for module in (
+        targets_wire,
+        targets_values,
+        targets_records,
+        targets_entries,
+        targets_texts,
+        targets_places,
+        targets_shown,
+    )
     for target in module.TARGETS
 }
 
@@ -71,6 +87,7 @@ _WHOLE: Final[dict[str, tuple[str, ...]]] = {
         "started",
         "member_bytes",
     ),  # answers of our own scripts, and what was read before
+    "store/place.py": (),
     "worker/admission.py": (),
     "worker/entries.py": (),
 }
@@ -86,7 +103,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "inspect/sanitize.py": ("line", "block", "_tamed", "json_text"),
     "store/connect.py": (
         "Endpoint.parse",
-        "_split",
+        "split",
         "_check_scheme",
         "_port",
         "_seconds",

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
 from durastream.store.embedded import EmbeddedServer
 from tests.servers.ports import free_port
 from tests.servers.waiting import until
+
+if TYPE_CHECKING:
+    from tests.servers.tls import Papers
 
 SLOTS: Final = 16_384
 _NODE_TIMEOUT_MS: Final = 1_500
@@ -28,6 +31,7 @@ class Cluster:
 
     def __init__(self, nodes: list[EmbeddedServer], masters: int, password: str) -> None:
         self.nodes = nodes
+        self.tls_ports: dict[EmbeddedServer, int] = {}  # empty where nobody speaks TLS
         self._masters = masters
         self._password = password
         self._ids: dict[EmbeddedServer, str] = {}
@@ -42,11 +46,13 @@ class Cluster:
         ports: Sequence[int] = (),
         password: str = "",
         extra_args: Sequence[str] = (),
+        tls: Papers | None = None,
     ) -> Cluster:
         """Start `masters` × (1 + `replicas`) nodes; return when each of them calls the cluster ok.
 
         `binary`: path of a server (None: the best there is); `ports`: of the nodes, in order (default: free ones);
-        `password`: of the default user, and between nodes; `extra_args`: more options of each node.
+        `password`: of the default user, and between nodes; `extra_args`: more options of each node;
+        `tls`: nodes talk to each other by TLS, and have a port for it beside the plain one.
         """
         count = masters * (1 + replicas)
         secrets = ("--requirepass", password, "--masterauth", password) if password else ()
@@ -54,7 +60,12 @@ class Cluster:
         cluster = cls([], masters, password)
         try:
             for port in ports or [free_port() for _ in range(count)]:
-                cluster.nodes.append(EmbeddedServer.start(binary, port=port, extra_args=options))
+                tls_port = free_port() if tls else 0
+                own = tls.options(tls_port, "tls-cluster") if tls else ()
+                node = EmbeddedServer.start(binary, port=port, extra_args=(*options, *own))
+                cluster.nodes.append(node)
+                if tls:
+                    cluster.tls_ports[node] = tls_port
             cluster._form(replicas)
         except BaseException:
             cluster.stop()
@@ -155,7 +166,7 @@ class Cluster:
             self.ask(node, "CLUSTER", "SET-CONFIG-EPOCH", epoch)
             self.ask(node, "CLUSTER", "ADDSLOTSRANGE", first, after - 1)
         for node in self.nodes[1:]:
-            self.ask(self.nodes[0], "CLUSTER", "MEET", "127.0.0.1", node.port)
+            self.ask(self.nodes[0], "CLUSTER", "MEET", "127.0.0.1", self.tls_ports.get(node, node.port))
         until(lambda: all(self._known(node) == len(self.nodes) for node in self.nodes), "all nodes know each other")
         for k, node in enumerate(others):
             self.ask(node, "CLUSTER", "REPLICATE", self.id_of(masters[k // replicas]))

@@ -52,6 +52,12 @@ class Driven:
         names = {" ": "space", ":": "colon", "-": "minus", "*": "asterisk", "/": "slash", '"': "quotation_mark"}
         await self.pilot.press(*(names.get(char, char) for char in text))
 
+    async def fill(self, *lines: str) -> None:
+        """The lines of a form, or the one of a filter, from the one that has the focus on."""
+        for line in lines:
+            await self.write(line)
+            await self.press("enter")
+
     async def shows(self, *wanted: str) -> str:
         """Wait until all of these can be read, maybe over the end of a line; the whole screen."""
         try:

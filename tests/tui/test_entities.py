@@ -39,8 +39,7 @@ async def test_pages_and_filter() -> None:
         await top.press("end")
         await eventually(lambda: len(top.table.items) >= 200)
         await top.press("slash")
-        await top.write("Counter k0499")
-        await top.press("enter")
+        await top.fill("Counter k0499")
         await top.shows("1 in all", "@Counter@k0499")
 
 
@@ -79,10 +78,7 @@ async def test_signal_asks_for_operation_and_input() -> None:
         await top.press("2")
         await top.shows("@Counter@a")
         await top.press("S")
-        await top.write("add")
-        await top.press("enter")
-        await top.write("5")
-        await top.press("enter")
+        await top.fill("add", "5")
         await eventually(lambda: source.calls == [("signal", "@Counter@a", "add", 5)])
 
 

@@ -84,13 +84,11 @@ async def test_filter_by_status_name_and_id() -> None:
     source = FakeSource(*many(20), failed("bad-1", 30), instance("ship-1", 31, name="ship"))
     async with driven(source) as top:
         await top.press("slash")
-        await top.write("name:ship")
-        await top.press("enter")
+        await top.fill("name:ship")
         await top.shows("ship-1", "filter name:ship", "1 in all")
         await top.hides("order-00000")
         await top.press("slash", *["backspace"] * 9)
-        await top.write("id:bad")
-        await top.press("enter")
+        await top.fill("id:bad")
         await top.shows("bad-1", "filter id:bad")
         await top.hides("ship-1")
 
@@ -177,8 +175,7 @@ async def test_a_marks_all_the_filter_finds_loaded_or_not() -> None:
     source = FakeSource(*many(450), failed("bad-1", 1_000))
     async with driven(source) as top:
         await top.press("slash")
-        await top.write("id:order")
-        await top.press("enter")
+        await top.fill("id:order")
         await top.shows("filter id:order")
         await top.press("a")
         await top.shows("■ 450 marked")
@@ -241,14 +238,10 @@ async def test_an_event_is_raised_with_its_data() -> None:
     async with driven(source) as top:
         await top.press("E")
         await top.shows("Raise an event", "order-00000")
-        await top.write("approved")
-        await top.press("enter")
-        await top.write("{oops")
-        await top.press("enter")
+        await top.fill("approved", "{oops")
         await top.shows("not JSON")
         await top.press(*["backspace"] * 5)
-        await top.write("true")
-        await top.press("enter")
+        await top.fill("true")
         await eventually(lambda: source.calls == [("raise_event", "order-00000", "approved", True)])
 
 
