@@ -19,7 +19,7 @@ ds:{hub:p}:routed           hash: ingress entries taken and not yet dropped; `ep
 ds:{hub:p}:queues           set: activity queues used in this partition
 ds:{hub:p}:stats            hash: counters that only grow
 ds:{hub:p}:s:<status>       zset: instance id by creation time
-ds:{hub:p}:a:<queue>        stream with group "workers": activities (m = blob, d = deliveries so far)
+ds:{hub:p}:a:<queue>        stream with group "workers": activities (m = blob, d = workers that had it and fell silent)
 ds:{hub:p}:i:<id>           hash: the instance
 ds:{hub:p}:h:<id>           hash: event number → msgpack event
 ds:{hub:p}:entities         zset: entity as text, all scores 0: in the order of the texts

@@ -19,7 +19,7 @@ from durastream.core.events import Json
 from durastream.core.status import Status
 
 SUSPECT = 3
-"""Deliveries after which an activity is suspected of killing its workers: from then on suspects run one at a time in each worker,
+"""Deaths after which an activity is suspected of killing its workers: from then on suspects run one at a time in each worker,
 and only the one that had begun counts a death. Before, all that a dead worker held count it."""
 
 # ---------------------------------------------------------------- values
@@ -136,13 +136,13 @@ class EntityPage(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """A claimed entry of an activity stream. `deliveries` counts earlier claims whose worker died."""
+    """A claimed entry of an activity stream. `died`: workers that had claimed it and fell silent, each once."""
 
     partition: int
     queue: str
     entry_id: str
     blob: bytes
-    deliveries: int
+    died: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -461,7 +461,7 @@ class WorkerStore(ClientStore, Protocol):
         ...
 
     async def deaths(self, lease: Lease) -> int:
-        """How many owners in a row died soon after they had taken this partition: what waits in it may have killed them."""
+        """How many owners in a row lost this partition soon after they had taken it: what waits in it may have killed them."""
         ...
 
     async def mend(self, lease: Lease) -> tuple[bool, list[bytes]]:
@@ -470,9 +470,13 @@ class WorkerStore(ClientStore, Protocol):
         taken out of the outbox. Costs little where nothing is wrong."""
         ...
 
-    async def attempt(self, lease: Lease, entry: str) -> int:
-        """Note that this owner is about to try an entry ("" = it is done with it). Returns how many owners, this one
-        included, have tried it and did not get over it."""
+    async def tried(self, lease: Lease, entry: str) -> tuple[str, ...]:
+        """Workers that lost the partition while they tried this entry, each once. They may have died of it, or live."""
+        ...
+
+    async def attempt(self, lease: Lease, entry: str) -> None:
+        """Note that this owner is about to try an entry ("" = it is done with it). Raises Fenced. The entry that it had noted
+        before it got over: nothing is held against that any more."""
         ...
 
     async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
@@ -531,9 +535,9 @@ class WorkerStore(ClientStore, Protocol):
         ...
 
     async def reclaim(self, lease: Lease, dead: Sequence[str], limit: int) -> list[Activity]:
-        """Put back what these workers had claimed, counted as one more delivery, and forget those with nothing left. At most
-        `limit`, in the order of the queues' names, then of `dead`, then of age. Returns what was put back. A suspect counts only
-        if it had begun: the others were in bad company."""
+        """Put back what these workers had claimed, with a note of who had it, and forget those with nothing left. At most
+        `limit`, in the order of the queues' names, then of `dead`, then of age. Returns what was put back. With a suspect it is
+        noted only if it had begun: the others were in bad company."""
         ...
 
     # -- ingress of the hub: one reader, fenced at each target

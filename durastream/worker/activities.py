@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from durastream import environment, wire
@@ -15,6 +15,7 @@ from durastream.core.events import Failure
 from durastream.core.messages import ActivityItem, TaskResult
 from durastream.errors import StoreUnavailable, WireError
 from durastream.store.protocol import SUSPECT, Activity, Outcome, WorkerStore
+from durastream.worker import lifeline
 from durastream.worker.backoff import Backoff, persist
 from durastream.worker.builtin import builtin
 from durastream.worker.completer import Completer
@@ -45,7 +46,8 @@ class Activities:
     """The activity side of a worker. `slots` activities run at once; no more than that are ever claimed."""
 
     def __init__(
-        self, store: WorkerStore, app: App, *, worker_id: str, queues: list[str], slots: int, runner: Runner, deliveries_max: int
+        self, store: WorkerStore, app: App, *, worker_id: str, queues: list[str], slots: int, runner: Runner, deaths_max: int,
+        lease_ms: int,
     ) -> None:  # fmt: skip
         self._store = store
         self._app = app
@@ -53,9 +55,11 @@ class Activities:
         self._own_queues = queues
         self.queues = list(queues)
         self.split: set[str] = set()
+        self._handed_on: set[str] = set()  # split queues that were warned of: once is enough
         self._slots = slots
         self._runner = runner
-        self._deliveries_max = deliveries_max
+        self._deaths_max = deaths_max
+        self._lease_ms = lease_ms
         self.completer = Completer(store, worker_id)
         self.running: dict[tuple[int, str, str], Running] = {}
         self._freed = asyncio.Event()
@@ -135,9 +139,6 @@ class Activities:
             # It goes to the inbox as it is, where the owner finds it malformed too and makes it a dead letter.
             self.completer.add(activity.partition, Outcome(activity.queue, activity.entry_id, activity.blob))
             return
-        if activity.deliveries >= self._deliveries_max:
-            self._finish(activity, _poisoned(item, activity.deliveries))
-            return
         definition = self._app.find_activity(item.name) or builtin.find_activity(item.name)
         if definition is None:
             asyncio.get_running_loop().create_task(self._hand_on(activity, item))
@@ -155,18 +156,23 @@ class Activities:
 
     async def _run(self, key: tuple[int, str, str], running: Running, definition: ActivityDefinition) -> None:
         try:
-            if running.activity.deliveries < SUSPECT:
+            if len(running.activity.died) < min(SUSPECT, self._deaths_max):
                 result: TaskResult | None = await self._runner.run(definition, running.item, running.context)
             else:
-                result = await self._run_alone(running, definition)
+                result = await self._run_suspect(running, definition)
         finally:
             del self.running[key]
             self._freed.set()
         if result is not None:
             self._finish(running.activity, result)
 
-    async def _run_alone(self, running: Running, definition: ActivityDefinition) -> TaskResult | None:
-        """A suspect: no other one runs beside it, so that it is known which one this process died of. None: it is gone."""
+    async def _run_suspect(self, running: Running, definition: ActivityDefinition) -> TaskResult | None:
+        """No other suspect runs beside it, so that it is known which one this process died of. None: it is gone."""
+        died = running.activity.died
+        if len(died) >= self._deaths_max:
+            dead = await lifeline.the_dead(self._store, died, self._lease_ms, self._deaths_max)
+            if len(dead) >= self._deaths_max:
+                return _poisoned(running.item, dead)
         async with self._one_suspect:
             if not await persist(lambda: self._store.begin(self._worker_id, running.activity)):
                 return None
@@ -183,11 +189,13 @@ class Activities:
         split = f"{base}{SPLIT}{item.name}"
         self.split.add(split)
         entry = (activity.queue, activity.entry_id, split)
-        log.warning(
-            "this worker has no activity %r (it has: %s); waiting for one that has it",
-            item.name,
-            ", ".join(self._app.activity_names()),
-        )
+        if split not in self._handed_on:
+            self._handed_on.add(split)
+            log.warning(
+                "this worker has no activity %r (it has: %s); such ones wait for a worker that has it",
+                item.name,
+                ", ".join(self._app.activity_names()),
+            )
         await persist(lambda: self._store.put_back(activity.partition, self._worker_id, [entry]))
 
     # -- watching over what runs
@@ -243,7 +251,8 @@ class Activities:
         self._runner.close()
 
 
-def _poisoned(item: ActivityItem, deliveries: int) -> TaskResult:
-    text = f"activity {item.name!r}: its worker process died {deliveries} times while running it"
+def _poisoned(item: ActivityItem, dead: Sequence[str]) -> TaskResult:
+    names = ", ".join(dead)
+    text = f"activity {item.name!r}: its worker process died {len(dead)} times while running it ({names:.200})"
     failure = Failure("WorkerCrashed", text, non_retryable=True)
     return TaskResult(item.instance_id, item.execution_id, item.task, None, failure)

@@ -56,7 +56,7 @@ class Options:
     lease_s: float = 10.0
     grace_s: float = 10.0  # for running activities at shutdown
     live_max: int = 64_000  # instances kept in memory
-    deliveries_max: int = 5  # deaths of a worker that one activity may cause
+    deaths_max: int = 5  # of workers, that one activity may cause
 
 
 class Host:
@@ -98,7 +98,8 @@ class Host:
             queues=list(options.queues),
             slots=options.concurrency,
             runner=Runner(self._payloads, options.concurrency),
-            deliveries_max=options.deliveries_max,
+            deaths_max=options.deaths_max,
+            lease_ms=int(options.lease_s * 1_000),
         )
         self._about = about.About(app, options, self.clock)
         self._fetcher = Fetcher(store, self.owned)
@@ -107,6 +108,7 @@ class Host:
             store,
             self._executor,
             self.clock,
+            lease_ms=int(options.lease_s * 1_000),
             live_max=max(LIVE_MIN, options.live_max // store.hub.partitions),
             committed=self._committed,
             timers_changed=self._timers.changed,

@@ -46,6 +46,7 @@ class Surroundings:
     store: WorkerStore
     executor: Executor
     clock: ServerClock
+    lease_ms: int
     live_max: int  # instances kept in memory by one partition
     committed: Callable[[int, list[Outbound]], None]  # outbox entries that are now durable
     timers_changed: Callable[[], None]
@@ -90,6 +91,10 @@ class Partition:
     @property
     def store(self) -> WorkerStore:
         return self._around.store
+
+    @property
+    def lease_ms(self) -> int:
+        return self._around.lease_ms
 
     @property
     def one_at_a_time(self) -> asyncio.Lock:
@@ -483,7 +488,7 @@ class Partition:
                 "partition %d: its last owners died soon after they took it; trying its messages one by one",
                 self.number,
             )
-            self._go_through(until=str(self.lease.epoch + 1), deadly=True)
+            self._go_through(until=None, deadly=True)
 
     async def mend(self) -> None:
         """Have the store mend what somebody spoilt by hand, if there is anything."""
@@ -497,7 +502,7 @@ class Partition:
         if inbox and not self.careful:
             self._failed(Refused("the ids of its inbox had been spoilt, and are mended"))
 
-    def _go_through(self, *, until: str, deadly: bool) -> None:
+    def _go_through(self, *, until: str | None, deadly: bool) -> None:
         self.careful = True
         self.reset()
         self.spawn(recovery.Recovery(self, until=until, deadly=deadly).run())

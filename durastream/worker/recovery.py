@@ -1,7 +1,8 @@
 """Careful mode: a partition is gone through one message per commit, so that the one that is to blame for trouble can be told.
 
 It is entered when a commit was refused, and when owner after owner died soon after taking over. In the second case each message
-is noted in the store before it is tried: the next owner then knows of which message this one died, and does not try it for ever.
+is noted in the store before it is tried: the next owner then knows at which message this one fell silent, and does not try it for
+ever. Only who has really died counts (`lifeline.the_dead`): one that had lost its lease and lives blames no message.
 The instance that a bad message is for is parked, visibly, with the message kept in the inbox: `resume` (after a fixed deploy, or
 once the store is mended) goes on where it stopped. A bad entity operation fails: its caller hears of it, a signal becomes a dead
 letter, and the entity goes on with the next one.
@@ -10,6 +11,7 @@ letter, and the entity goes on with the next one.
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from durastream.core.status import TERMINAL
 from durastream.core.timer_member import SignalDue
 from durastream.errors import Refused
 from durastream.store.protocol import InboxEntry
-from durastream.worker import entities, intake
+from durastream.worker import entities, intake, lifeline
 from durastream.worker.backoff import persist
 from durastream.worker.live import Item, Live
 
@@ -39,11 +41,12 @@ _TIMERS = 1_000
 
 
 class Recovery:
-    """One pass over what an owner had, or may have had, in hand when things went wrong: entries up to `until`."""
+    """One pass over what an owner had, or may have had, in hand when things went wrong: entries up to `until` (None: all that
+    are there now)."""
 
-    def __init__(self, partition: Partition, *, until: str, deadly: bool) -> None:
+    def __init__(self, partition: Partition, *, until: str | None, deadly: bool) -> None:
         self._partition = partition
-        self._until = _place(until)
+        self._until = None if until is None else _place(until)
         self._deadly = deadly  # whether somebody has died here
 
     async def run(self) -> None:
@@ -62,14 +65,24 @@ class Recovery:
         partition.expect_timer(0)
 
     async def _messages(self) -> None:
+        until = self._until
+        if until is None:
+            async for entry in self._entries():
+                until = _place(entry.entry_id)
+        async for entry in self._entries():
+            if until is None or _place(entry.entry_id) > until:
+                return
+            await self._message(entry)
+
+    async def _entries(self) -> AsyncIterator[InboxEntry]:
         partition, after, seen = self._partition, "0", 0
         while seen < _ENTRIES_MAX:
             found = await persist(lambda after=after: partition.store.read_inboxes({partition.number: after}, _PAGE, 0))  # type: ignore[misc]
-            entries = [entry for entry in found[0][1] if _place(entry.entry_id) <= self._until] if found else []
+            entries = found[0][1] if found else []
             if not entries:
                 return
             for entry in entries:
-                await self._message(entry)
+                yield entry
             after = entries[-1].entry_id
             seen += len(entries)
 
@@ -99,21 +112,25 @@ class Recovery:
         async with self._partition.one_at_a_time if self._deadly else nullcontext():
             if entity is not None:
                 await self._queue(entity)
-            deaths = await self._note(item[0])
-            if deaths >= _TRIES_MAX:
-                await self._set_aside(item, blob, "worker-crashed", _crash(_what(item), item[0], deaths))
+            dead = await self._note(item[0])
+            if len(dead) >= _TRIES_MAX:
+                await self._set_aside(item, blob, "worker-crashed", _crash(_what(item), item[0], dead))
             else:
                 await self._try(item, blob)
             if entity is not None:
                 await self._queue(entity)
             await self._note("")
 
-    async def _note(self, entry: str) -> int:
-        """Say what is tried next; how many owners have died of it."""
+    async def _note(self, entry: str) -> list[str]:
+        """Say what is tried next; the owners that have died of it."""
         if not self._deadly:
-            return 0
-        partition = self._partition
-        return await persist(lambda: partition.store.attempt(partition.lease, entry)) - 1
+            return []
+        partition, dead = self._partition, list[str]()
+        if entry:
+            suspected = await persist(lambda: partition.store.tried(partition.lease, entry))
+            dead = await lifeline.the_dead(partition.store, suspected, partition.lease_ms, _TRIES_MAX)
+        await persist(lambda: partition.store.attempt(partition.lease, entry))
+        return dead
 
     async def _queue(self, entity: str) -> None:
         """Operations that waited for the lock of an entity, and do so no longer: one after the other."""
@@ -121,9 +138,9 @@ class Recovery:
         while (queued := await partition.entities.first_queued(entity)) is not None:
             number, message = queued
             place = f"{entity} {number}"
-            deaths = await self._note(place)
-            failure = Failure("WorkerCrashed", _crash(type(message).__name__, place, deaths))
-            if deaths < _TRIES_MAX:
+            dead = await self._note(place)
+            failure = Failure("WorkerCrashed", _crash(type(message).__name__, place, dead))
+            if len(dead) < _TRIES_MAX:
                 partition.refusal = None
                 partition.entities.step(entity)
                 await partition.settle()
@@ -220,5 +237,6 @@ def _what(item: Item) -> str:
     return "timer" if item[1] else type(item[2]).__name__
 
 
-def _crash(what: str, place: str, deaths: int) -> str:
-    return f"{deaths} worker processes died one after the other while handling its {what} ({place!a:.80})."
+def _crash(what: str, place: str, dead: Sequence[str]) -> str:
+    names = ", ".join(dead)
+    return f"{len(dead)} worker processes ({names:.200}) died one after the other while handling its {what} ({place!a:.80})."

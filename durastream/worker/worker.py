@@ -14,6 +14,7 @@ from typing import Self
 
 from durastream import environment
 from durastream.app import App
+from durastream.core.ids import check_name
 from durastream.errors import ServerUnsuitable
 from durastream.store.protocol import WorkerStore
 from durastream.store.redis import RedisStore
@@ -30,15 +31,18 @@ class Worker:
     app: what it can run. store: a Redis URL, or a store object (tests). queues: activity queues it serves. concurrency:
     activities at once, coroutines and threads together. lease: seconds after which the others take over from a worker that fell
     silent (two to thirty is sensible; recovery from `kill -9` takes about this long). grace: seconds that running activities get
-    to finish when the worker is stopped; what has not finished then is given back to the others.
+    to finish when the worker is stopped; what has not finished then is given back to the others. name: begins the id by which
+    lists and logs show it (default: host and process number); the rest is drawn anew for each process. deaths_max: workers that
+    one activity may take down before it fails.
 
     ```python
     async with ds.Worker(app, "redis://localhost:6379"):
         ...                      # works until left
     await ds.Worker(app).run()   # works until SIGTERM or SIGINT
     ```
-    Raises StoreUnavailable when the server cannot be reached at the start (later it keeps trying), HubMismatch,
-    ServerUnsuitable, AccessDenied. When the server refuses its user later on, it stops, and `run` raises that.
+    Raises ValueError or InvalidId for settings that make no sense, StoreUnavailable when the server cannot be reached at start
+    (later it keeps trying), HubMismatch, ServerUnsuitable, AccessDenied. When the server refuses its user later on, it stops, and
+    `run` raises that.
     """
 
     def __init__(
@@ -53,14 +57,16 @@ class Worker:
         grace: float = 10.0,
         name: str | None = None,
         live_max: int = 64_000,
-        deliveries_max: int = 5,
+        deaths_max: int = 5,
     ) -> None:
         if lease < 0.2 or concurrency < 1 or not queues:
             raise ValueError("a worker needs lease >= 0.2 s, concurrency >= 1, and at least one queue")
         self._app = app
         self._target = store or os.environ.get("DURASTREAM_REDIS_URL", "redis://localhost:6379")
         self._hub = hub
-        self.worker_id = name or f"{socket.gethostname()}-{os.getpid()}-{environment.token(3)}"
+        # No two processes have the same: who counts the dead must not take one for the other.
+        base = check_name(name, "worker") if name else f"{socket.gethostname()}-{os.getpid()}"
+        self.worker_id = f"{base}-{environment.token(3)}"
         self._options = Options(
             self.worker_id,
             queues=tuple(queues),
@@ -68,7 +74,7 @@ class Worker:
             lease_s=lease,
             grace_s=grace,
             live_max=live_max,
-            deliveries_max=deliveries_max,
+            deaths_max=deaths_max,
         )
         self._host: Host | None = None
         self._store: WorkerStore | None = None

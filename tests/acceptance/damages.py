@@ -264,8 +264,8 @@ DAMAGES: list[Damage] = [
            lambda h: h.redis.xadd(h.keys.partitions[5].outbox, {"to": "dead", "m": b"x"}, id="1-1")),
     Damage("activity unreadable", "S23", "a:nobody",
            lambda h: h.redis.xadd(h.names("queued").activities("nobody"), {"m": b"x"})),
-    Damage("deliveries unreadable", "S23", "a:nobody",
-           lambda h: h.redis.xadd(h.names("queued").activities("nobody"), {"m": b"x", "d": "many"})),
+    Damage("dead workers unreadable", "S23", "a:nobody",
+           lambda h: h.redis.xadd(h.names("queued").activities("nobody"), {"m": b"x", "d": b"\xff"})),
     Damage("queue not listed", "S24", "a:nobody", lambda h: h.redis.delete(h.names("queued").queues), True),
     Damage("claim without entry", "H1", "a:nobody", _claim_of_the_dead, True),
     # -- ownership and transfer

@@ -248,7 +248,10 @@ async def test_activity_failures_with_strange_texts(server_url: str) -> None:
 
 
 async def test_a_worker_with_a_strange_name(server_url: str) -> None:
-    async with serving(app, server_url, name="w {} \U0001f98a *\n") as client:
+    with pytest.raises(ds.InvalidId, match="worker name"):
+        ds.Worker(app, server_url, name="two\nlines")
+    async with serving(app, server_url, name="w {} \U0001f98a *") as client:
         handle = await client.start(inner, 1)
         assert await handle.result(timeout=5) == 1
-        assert [one.worker_id for one in await client.workers()] == ["w {} \U0001f98a *\n"]
+        (worker,) = await client.workers()
+        assert worker.worker_id.startswith("w {} \U0001f98a *-")

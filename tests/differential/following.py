@@ -35,7 +35,7 @@ def claim(hub: Hub, call: Call, reply: list[Activity]) -> list[Activity]:
 def _waiting(place: Partition, queue: str) -> list[Activity]:
     stream = place.activities.get(queue)
     return [
-        Activity(place.number, queue, entry_id, entry.blob, entry.deliveries)
+        Activity(place.number, queue, entry_id, entry.blob, entry.died)
         for entry_id, entry in ({} if stream is None else stream.entries).items()
         if entry.worker is None
     ]

@@ -224,8 +224,22 @@ def mend(rng: Random, world: World) -> Call:
     return _owners(rng, world, "mend")
 
 
+_TRIED = ("1-1", "1-2", "T\n1\nt.0\nü", "T\n1\n\udcff")
+
+
+def _tried(rng: Random, world: World, verb: str, others: tuple[str, ...]) -> Call:
+    """Of an entry at which somebody fell silent, if there is any."""
+    place = world.owned(rng)
+    suspected = sorted(place.lease.died) if rng.random() < 0.6 else []
+    return Call(verb, (world.lease(rng, place.number), rng.choice(suspected or others)))
+
+
+def tried(rng: Random, world: World) -> Call:
+    return _tried(rng, world, "tried", _TRIED)
+
+
 def attempt(rng: Random, world: World) -> Call:
-    return _owners(rng, world, "attempt", rng.choice(("", "", "1-1", "1-2", "T\n1\nt.0\nü", "T\n1\n\udcff")))
+    return _tried(rng, world, "attempt", ("", *_TRIED))
 
 
 def due(rng: Random, world: World) -> Call:
@@ -296,10 +310,21 @@ def put_back(rng: Random, world: World) -> Call:
     return Call("put_back", (place.number, rng.choice(WORKERS), found))
 
 
+def _suspect(rng: Random, place: Partition) -> tuple[str, Any] | None:
+    """One that several workers had, if there is any."""
+    found = [
+        (queue, one)
+        for queue, stream in place.activities.items()
+        for one, entry in stream.entries.items()
+        if len(entry.died) > 1
+    ]
+    return rng.choice(found) if found else None
+
+
 def begin(rng: Random, world: World) -> Call:
     place = world.partition(rng)
-    queue, entry = _activity(rng, world, place)
-    return Call("begin", (rng.choice(WORKERS), Activity(place.number, queue, entry, b"", 3)))
+    queue, entry = _suspect(rng, place) or _activity(rng, world, place)
+    return Call("begin", (rng.choice(WORKERS), Activity(place.number, queue, entry, b"")))
 
 
 def reclaim(rng: Random, world: World) -> Call:

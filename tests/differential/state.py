@@ -64,9 +64,9 @@ def _set(raw: Any, place: str, ranks: Ranks) -> Any:
 
 def _lease(raw: Any, place: str, ranks: Ranks) -> Any:
     held = pairs(raw)
-    died = {name[5:]: int(count) for name, count in held.items() if name.startswith(b"died:")}
+    died = {name[5:]: names for name, names in held.items() if name.startswith(b"died:")}
     texts = [held.get(name, b"") for name in (b"owner", b"nonce", b"trying")]
-    numbers = [int(held.get(name, b"0")) for name in (b"epoch", b"until", b"seq", b"deaths", b"tried_by")]
+    numbers = [int(held.get(name, b"0")) for name in (b"epoch", b"until", b"seq", b"deaths")]
     return texts, numbers, died
 
 
@@ -82,7 +82,7 @@ def _queue(raw: Any, place: str, ranks: Ranks) -> Any:
     claims = {entry: (worker, count >= BEGUN) for entry, worker, _, count in raw[1]}
     fields = ((entry, pairs(flat), claims.get(entry, (None, False))) for entry, flat in raw[0])
     return [
-        (ranks.learn(stream, entry.decode()), one[b"m"], int(one.get(b"d", 0)), *claim) for entry, one, claim in fields
+        (ranks.learn(stream, entry.decode()), one[b"m"], one.get(b"d", b""), *claim) for entry, one, claim in fields
     ]
 
 
@@ -225,10 +225,9 @@ def _partition(place: Partition, ranks: Ranks) -> Iterator[tuple[str, Any]]:
 def _model_lease(held: LeaseState) -> Any:
     if not held.epoch:
         return None
-    entry, by = held.trying
-    texts = [(held.owner or "").encode(), held.nonce.encode(), entry.encode("utf-8", "surrogateescape")]
-    died = {one.encode("utf-8", "surrogateescape"): count for one, count in held.died.items()}
-    return texts, [held.epoch, held.until, held.sequence, held.deaths, by], died
+    texts = [(held.owner or "").encode(), held.nonce.encode(), held.trying.encode("utf-8", "surrogateescape")]
+    died = {one.encode("utf-8", "surrogateescape"): "\n".join(names).encode() for one, names in held.died.items()}
+    return texts, [held.epoch, held.until, held.sequence, held.deaths], died
 
 
 def _mark(mark: Any) -> bytes:
@@ -243,7 +242,13 @@ def _model_routed(place: Partition, ranks: Ranks) -> Any:
 
 def _activities(name: str, stream: Stream[Queued], ranks: Ranks) -> list[Any]:
     return [
-        (ranks.learn(name, one), entry.blob, entry.deliveries, entry.worker and entry.worker.encode(), entry.begun)
+        (
+            ranks.learn(name, one),
+            entry.blob,
+            "\n".join(entry.died).encode(),
+            entry.worker and entry.worker.encode(),
+            entry.begun,
+        )
         for one, entry in stream.entries.items()
     ]
 

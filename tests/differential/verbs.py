@@ -65,7 +65,8 @@ VERBS: Final[dict[str, Verb]] = {
     "commit": Verb(commit, 30, (Fenced, Refused)),
     "deaths": Verb(makers.deaths, 1, reads=True),
     "mend": Verb(makers.mend, 1, (Fenced,)),
-    "attempt": Verb(makers.attempt, 3, (Fenced,)),
+    "tried": Verb(makers.tried, 1, reads=True),
+    "attempt": Verb(makers.attempt, 7, (Fenced,)),
     "due": Verb(makers.due, 3, (Fenced,), reads=True),
     "outbox": Verb(makers.outbox, 2, reads=True),
     "deliver_all": Verb(makers.deliver_all, 4),
@@ -76,11 +77,11 @@ VERBS: Final[dict[str, Verb]] = {
     # activities
     "claim_activities": Verb(makers.claim_activities, 10),
     "claimed": Verb(makers.claimed, 2),
-    "complete": Verb(makers.complete, 5),
+    "complete": Verb(makers.complete, 4),
     "put_back": Verb(makers.put_back, 3),
     "claimants": Verb(makers.of_partition("claimants"), 1),
     "begin": Verb(makers.begin, 4),
-    "reclaim": Verb(makers.reclaim, 6, (Fenced,)),
+    "reclaim": Verb(makers.reclaim, 12, (Fenced,)),
     # the ingress stream
     "acquire_ingress": Verb(makers.acquire_ingress, 3),
     "read_ingress": Verb(makers.read_ingress, 2, reads=True),

@@ -130,7 +130,7 @@ def _outbox(place: Partition) -> Entries:
 
 
 def _activities(stream: Stream[Queued]) -> Entries:
-    made = _entries(stream, lambda one: [b"m", one.blob, b"d", b"%d" % one.deliveries])
+    made = _entries(stream, lambda one: [b"m", one.blob, b"d", "\n".join(one.died).encode()])
     made.claims = {
         b"0-" + entry_id.encode(): one.worker.encode()
         for entry_id, one in stream.entries.items()

@@ -380,6 +380,15 @@ def _living_rescued() -> list[Patch]:
     return [Patch(lifeline, "rescue", rescue)]
 
 
+def _silent_blamed() -> list[Patch]:
+    """Who has lost its lease counts as dead, though it lives."""
+
+    async def the_dead(store: Any, suspected: Any, ttl_ms: int, enough: int) -> list[str]:
+        return sorted(suspected)
+
+    return [Patch(lifeline, "the_dead", the_dead)]
+
+
 def _claims_unasked() -> list[Patch]:
     """A worker does not look for what it has claimed without knowing."""
 
@@ -470,6 +479,7 @@ MUTANTS: Final[dict[str, Callable[[], list[Patch]]]] = {
     "failed-kept": _failed_kept,
     "dead-unrescued": _dead_unrescued,
     "living-rescued": _living_rescued,
+    "silent-blamed": _silent_blamed,
     "claims-unasked": _claims_unasked,
     "claims-asked-once": _claims_asked_once,
     "outcome-unrecorded": _outcome_unrecorded,

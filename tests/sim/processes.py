@@ -31,6 +31,7 @@ class Running:
     process: Process
     environment: SimEnvironment
     link: Any = None  # a Link, which stands for any store object
+    worker_id: str = ""
     worker: ds.Worker | None = None
     host: Host | None = None
     leaving: bool = False
@@ -68,6 +69,7 @@ async def work(world: World, running: Running) -> None:
             live_max=0,
             grace=1.0,
         )
+        running.worker_id = worker.worker_id
         try:
             await worker.start()
         except StoreUnavailable:

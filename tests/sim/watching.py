@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,11 +27,8 @@ _HARMLESS = {"refused", "touch", "wall-jump", "kill-client"}
 """Faults for which no activity has to run again."""
 
 _COMMANDS_MAX = 60_000
-_DEADLY = (
-    "crash-before", "crash-sent", "crash-after", "kill", "expire", "clock-forward", "stop-long", "stop-short", "isolate", "deaf",
-    "outage", "slow", "slow-reply", "cut", "lost-reply", "refused", "late",
-)  # fmt: skip
-"""Faults by which an owner may lose its lease."""
+_BLAME = re.compile(rb"worker processes \(([^)]*)\) died|while running it \(([^)]*)\)")
+"""How work that is given up says which workers died of it."""
 
 
 class Watch:
@@ -43,6 +42,8 @@ class Watch:
         self._applied: dict[tuple[int, int], int] = {}  # last commit of each lease
         self._ended: dict[str, tuple[Any, ...]] = {}
         self._epochs: dict[int, int] = {}  # highest one given, by partition
+        self._beats: dict[str, float] = {}  # worker → when it was heard last
+        self.dead: set[str] = set()  # workers that were killed
         self._snapshots: list[tuple[float, Any]] = []
         self._next_check = world.knobs.check_every
         self.lossy = False
@@ -65,6 +66,10 @@ class Watch:
             self._complete(args[0], args[2], result)
         elif verb in ("acquire", "acquire_ingress") and result is not None:
             self._acquired(result)
+        elif verb == "heartbeat":
+            self._beats[args[0]] = self._world.loop.time()
+        for blob in _written(verb, args):
+            self._blames(blob)
         if self._server.commands == _COMMANDS_MAX:
             self._world.violated("X5", f"{_COMMANDS_MAX:,} commands: something turns in circles")
         if self._server.commands >= self._next_check:
@@ -166,6 +171,16 @@ class Watch:
                 )
             self._completed.add((partition, queue, entry_id))
 
+    def _blames(self, blob: bytes) -> None:
+        """S23: work is given up only for workers that have died, or were cut off for three lease times or more."""
+        for found in _BLAME.finditer(blob):
+            for name in (found[1] or found[2]).decode().split(", "):
+                silent_s = self._world.loop.time() - self._beats.get(name, -math.inf)
+                if name not in self.dead and silent_s < 3 * self._world.knobs.lease_s:
+                    self._world.violated(
+                        "S23", f"{name} is blamed as dead, and was heard {silent_s:.3f} s ago: {blob[-300:]!r}"
+                    )
+
     # -- loss of what came last
 
     def _keep(self) -> None:
@@ -191,12 +206,12 @@ class Watch:
         self._epochs.clear()
 
     def given_up(self, error: Exception) -> bool:
-        """Whether it tells of work that was given up after owner after owner had died of it: five deaths, or leases lost."""
-        counts = self._world.plan.counts
-        return "WorkerCrashed" in _texts(error) and sum(counts[kind] for kind in _DEADLY) >= 3
+        """Whether it tells of work that was given up after worker after worker had died of it: whether they had is seen to when
+        it is written (`_blames`)."""
+        return "WorkerCrashed" in _texts(error)
 
     def buried(self, text: str) -> bool:
-        """Whether a message that says so is a dead letter, after owner after owner had died of it, as it seemed."""
+        """Whether a message that says so is a dead letter, after worker after worker had died of it."""
         letters = self._server.hub.dead
         return any(reason.startswith("WorkerCrashed") and text.encode() in blob for reason, blob in letters)
 
@@ -247,6 +262,19 @@ class Watch:
             self._world.violated("S6", f"the history of {name} does not replay: {error}")
         finally:
             run.close()
+
+
+def _written(verb: str, args: tuple[Any, ...]) -> Iterator[bytes]:
+    """What a call writes that may say that work was given up."""
+    if verb == "dead_letter":
+        yield from (reason.encode() for reason, _ in args[0])
+    elif verb == "complete":
+        yield from (outcome.message for outcome in args[2])
+    elif verb == "commit":
+        commit: Commit = args[2]
+        yield from (reason for reason in commit.parked.values() if reason)
+        yield from commit.inbox
+        yield from (blob for _, blob in commit.outbox)
 
 
 def _ending(held: Instance) -> tuple[Any, ...]:

@@ -112,6 +112,7 @@ class World:
             return
         self.trace(running.name, "crash", "")
         self.loop.kill(running.process)
+        self.watch.dead.add(running.worker_id)
         running.link.closed = True
         half_open_s = max(0.0, self.chance.between(f"half open {running.name}", -1.0, 1.0)) * self.knobs.lease_s
         self._later(half_open_s, running.link.drop_reads)

@@ -67,6 +67,7 @@ class Rig:
                 self.store,
                 executor,
                 ServerClock(),
+                lease_ms=HOUR_MS,
                 live_max=live_max,
                 committed=lambda _, entries: self.outbound.extend(entries),
                 timers_changed=lambda: None,

@@ -44,12 +44,12 @@ class Flaky:
 
 
 class Rig:
-    def __init__(self, app: ds.App, server: MemoryServer, *, name: str = "me", slots: int = 4) -> None:
+    def __init__(self, app: ds.App, server: MemoryServer, *, name: str = "me", slots: int = 4, lease_ms: int = 80) -> None:
         self.store = Flaky(server.store(partitions=1))
         store: Any = self.store
         self.activities = Activities(
             store, app, worker_id=name, queues=["default"], slots=slots,
-            runner=Runner(Payloads(), 2), deliveries_max=3,
+            runner=Runner(Payloads(), 2), deaths_max=3, lease_ms=lease_ms,
         )  # fmt: skip
         self.task: asyncio.Task[None] | None = None
 
@@ -144,9 +144,9 @@ async def test_an_activity_that_has_killed_too_many_workers_fails() -> None:
     rig = Rig(app_with(runs), memory_server())
     await rig.schedule("work")
     lease = await rig.own()
-    for _ in range(3):
-        assert await rig.store.claim_activities("victim", ["default"], 1, 0)
-        assert await rig.store.reclaim(lease, ["victim"], 10)
+    for victim in ("one", "two", "three"):
+        assert await rig.store.claim_activities(victim, ["default"], 1, 0)
+        assert await rig.store.reclaim(lease, [victim], 10)
     rig.run()
     (outcome,) = await rig.until_outcomes(1)
     await rig.stop()
@@ -154,6 +154,26 @@ async def test_an_activity_that_has_killed_too_many_workers_fails() -> None:
     assert outcome.failure is not None
     assert (outcome.failure.type, outcome.failure.non_retryable) == ("WorkerCrashed", True)
     assert "3 times" in outcome.failure.message
+    assert outcome.failure.message.endswith("(one, three, two)")
+
+
+async def test_an_activity_that_outlived_its_workers_leases_is_run() -> None:
+    """They had lost their leases, not their lives: that is no fault of the activity."""
+    runs: list[int] = []
+    rig = Rig(app_with(runs), memory_server(), lease_ms=HOUR_MS)
+    await rig.schedule("work")
+    lease = await rig.own()
+    for slow in ("one", "two", "three", "four"):
+        assert await rig.store.claim_activities(slow, ["default"], 1, 0)
+        (moved,) = await rig.store.claimed(slow, ["default"])
+        assert await rig.store.begin(slow, moved)
+        assert await rig.store.reclaim(lease, [slow], 10)
+    for back in ("two", "three"):
+        await rig.store.heartbeat(back, {}, HOUR_MS)
+    rig.run()
+    (outcome,) = await rig.until_outcomes(1)
+    await rig.stop()
+    assert (runs, outcome.failure) == ([0], None)
 
 
 async def test_an_activity_that_the_app_lacks_goes_to_a_queue_of_its_own() -> None:

@@ -36,8 +36,8 @@ def _outbox(fields: dict[bytes, bytes], partitions: int) -> str | None:
 
 
 def _activity(fields: dict[bytes, bytes], _partitions: int) -> str | None:
-    if b"d" in fields and natural(fields[b"d"]) is None:
-        return f"its count of deliveries is {quoted(fields[b'd'])}"
+    if not _is_text(fields.get(b"d", b"")):
+        return f"its list of workers that had it is {quoted(fields[b'd'])}"
     return _unreadable(fields, wire.unpack_activity)
 
 
@@ -67,3 +67,11 @@ _PROBLEMS: Final[dict[str, Callable[[dict[bytes, bytes], int], str | None]]] = {
     "outbox": _outbox,
     "activities": _activity,
 }
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

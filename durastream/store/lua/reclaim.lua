@@ -1,29 +1,30 @@
--- Put back what dead workers had claimed, counted as one more delivery, at the tail of its activity stream: stream by stream, worker
+-- Put back what dead workers had claimed, with a note of who had it, at the tail of its activity stream: stream by stream, worker
 -- by worker as they are given, oldest first.
 -- KEYS    lease, then the activity streams
--- ARGV    epoch, nonce, limit, deliveries that make a suspect, then the ids of the dead workers
--- Returns list of {number of the stream, new entry id, message, deliveries}
+-- ARGV    epoch, nonce, limit, deaths that make a suspect, then the ids of the dead workers
+-- Returns list of {number of the stream, new entry id, message, workers that had it}
 -- Errors  FENCED
 --@include _fence
+--@include _names
 
 local refused = fence_error(KEYS[1], ARGV[1], ARGV[2])
 if refused then return refused end
 local moved, limit, suspect = {}, tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- One claim: XPENDING's {entry id, worker, idle, deliveries} of the group.
-local function put_back(k, claim)
+-- One claim of that worker: XPENDING's {entry id, worker, idle, deliveries} of the group.
+local function put_back(k, claim, worker)
   local entry = redis.call('XRANGE', KEYS[k], claim[1], claim[1])[1]
   if entry then
-    local blob, deliveries = '', 0
+    local blob, died = '', ''
     for f = 1, #entry[2], 2 do
       if entry[2][f] == 'm' then blob = entry[2][f + 1] end
-      if entry[2][f] == 'd' then deliveries = tonumber(entry[2][f + 1]) or 0 end
+      if entry[2][f] == 'd' then died = entry[2][f + 1] end
     end
     -- A suspect that had not begun is none the worse for the death of the worker that held it; `begin` leaves a count that
     -- reading alone never reaches.
-    if deliveries < suspect or claim[4] >= 1000 then deliveries = deliveries + 1 end
-    local id = redis.call('XADD', KEYS[k], '*', 'm', blob, 'd', deliveries)
-    moved[#moved + 1] = { k - 1, id, blob, deliveries }
+    if count_names(died) < suspect or claim[4] >= 1000 then died = with_name(died, worker) end
+    local id = redis.call('XADD', KEYS[k], '*', 'm', blob, 'd', died)
+    moved[#moved + 1] = { k - 1, id, blob, died }
   end
   redis.call('XACK', KEYS[k], 'workers', claim[1])
   redis.call('XDEL', KEYS[k], claim[1])
@@ -52,7 +53,7 @@ for k = 2, #KEYS do
       if pending > 0 and #moved < limit then
         claims = redis.call('XPENDING', KEYS[k], 'workers', '-', '+', limit - #moved, name)
       end
-      for _, claim in ipairs(claims) do put_back(k, claim) end
+      for _, claim in ipairs(claims) do put_back(k, claim, name) end
       -- A consumer takes its pending entries with it: only an empty one may go.
       if #claims == pending then redis.call('XGROUP', 'DELCONSUMER', KEYS[k], 'workers', name) end
     end

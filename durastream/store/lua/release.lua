@@ -7,5 +7,6 @@
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'nonce')
 if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'owner', '', 'until', '0')
-redis.call('HDEL', KEYS[1], 'nonce') -- not an empty one, which a lease could name
+-- No empty nonce, which a lease could name. Who gives its lease up has not died of what it tried.
+redis.call('HDEL', KEYS[1], 'nonce', 'trying')
 return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from durastream.store.memory.state import Partition, Queued
+from durastream.store.memory.state import Partition, Queued, with_name
 from durastream.store.protocol import SUSPECT, Activity, Outcome
 
 _Place = tuple[Partition, str, str]  # partition, queue, entry id
@@ -40,7 +40,7 @@ def _claim(place: _Place, worker_id: str) -> Activity:
 def _shown(place: _Place) -> Activity:
     partition, queue, entry_id = place
     entry = partition.activities[queue].entries[entry_id]
-    return Activity(partition.number, queue, entry_id, entry.blob, entry.deliveries)
+    return Activity(partition.number, queue, entry_id, entry.blob, entry.died)
 
 
 def claimed(partitions: Sequence[Partition], queues: Sequence[str], worker_id: str) -> list[Activity]:
@@ -62,7 +62,7 @@ def put_back(partition: Partition, entries: Sequence[tuple[str, str, str]]) -> N
     for queue, entry_id, to in entries:
         entry = _take(partition, queue, entry_id)
         if entry is not None:
-            partition.queue(to).append(Queued(entry.blob, entry.deliveries))
+            partition.queue(to).append(Queued(entry.blob, entry.died))
 
 
 def begin(partition: Partition, worker_id: str, activity: Activity) -> bool:
@@ -91,8 +91,8 @@ def reclaim(partition: Partition, dead: Sequence[str], limit: int) -> list[Activ
 def _again(partition: Partition, queue: str, entry_id: str) -> Activity:
     stream = partition.activities[queue]
     entry = stream.entries.pop(entry_id)
-    counts = entry.deliveries < SUSPECT or entry.begun
-    new_id = stream.append(Queued(entry.blob, entry.deliveries + counts))
+    noted = len(entry.died) < SUSPECT or entry.begun
+    new_id = stream.append(Queued(entry.blob, with_name(entry.died, entry.worker or "") if noted else entry.died))
     return _shown((partition, queue, new_id))
 
 

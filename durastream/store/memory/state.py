@@ -46,8 +46,10 @@ class LeaseState:
     sequence: int = 0  # number of the last commit applied under this epoch
     sent: int = 0  # sequence of the last outbox entry written under this epoch
     deaths: int = 0  # owners in a row that died young
-    trying: tuple[str, int] = ("", 0)  # entry, epoch of the owner that tries it
-    died: dict[str, int] = field(default_factory=dict)  # entry → owners that did not get over it
+    trying: str = ""  # the entry that the owner tries
+    died: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # entry → owners that lost the lease while they tried it
 
     def check(self, lease: Lease) -> None:
         """Raise Fenced unless the lease is the present one. One that ran out stays good until another takes it."""
@@ -65,6 +67,9 @@ class LeaseState:
         else:
             young = self.until - self.epoch <= 2 * ttl_ms
             self.deaths = 1 + (self.deaths if young else 0)
+            if self.trying:
+                self.died[self.trying] = with_name(self.died.get(self.trying, ()), self.owner)
+        self.trying = ""
         # At least the clock: after a failover that forgot an acquisition the next epoch is still a new one.
         self.epoch = max(self.epoch + 1, now)
         self.owner, self.nonce, self.until = worker_id, nonce, now + ttl_ms
@@ -80,16 +85,12 @@ class LeaseState:
     def release(self, lease: Lease) -> None:
         """Free it for others. Not this lease any more: nothing to do, so that the call may be repeated."""
         if self.holds(lease):
-            self.owner, self.nonce, self.until = None, "", 0
+            self.owner, self.nonce, self.until, self.trying = None, "", 0, ""
 
-    def attempt(self, entry: str) -> int:
-        before, by = self.trying
-        if before and by != self.epoch:
-            self.died[before] = self.died.get(before, 0) + 1
-        elif before != entry:
-            self.died.pop(before, None)  # the caller got over it
-        self.trying = (entry, self.epoch)
-        return 1 + self.died.get(entry, 0)
+    def attempt(self, entry: str) -> None:
+        if self.trying and self.trying != entry:
+            self.died.pop(self.trying, None)  # the caller got over it
+        self.trying = entry
 
     def holds(self, lease: Lease) -> bool:
         return self.owner is not None and (self.epoch, self.nonce) == (lease.epoch, lease.nonce)
@@ -100,7 +101,7 @@ class Queued:
     """An entry of an activity stream; `worker` is who claimed it."""
 
     blob: bytes
-    deliveries: int = 0
+    died: tuple[str, ...] = ()  # workers that had claimed it and fell silent
     worker: str | None = None
     begun: bool = False  # of a suspect: it has been told that it runs
 
@@ -222,6 +223,11 @@ class Hub:
     def home(self, place: str) -> Partition:
         """The partition of an instance or entity."""
         return self.partitions[partition_of(place, len(self.partitions))]
+
+
+def with_name(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Each is named once, however often it was seen to fall silent."""
+    return names if name in names else (*names, name)
 
 
 def _record(instance_id: str, held: Instance) -> Record:

@@ -230,6 +230,8 @@ class OwnerVerbs(ClientVerbs):
         workers[worker_id] = (now, json.loads(json.dumps(about)))  # as it would come back from a server
         for silent in [one for one, (seen_at, _) in workers.items() if seen_at <= now - FORGET_SILENT_MS]:
             del workers[silent]
+        for ahead in [one for one, (seen_at, _) in workers.items() if seen_at > now]:  # the clock was set back
+            workers[ahead] = (now, workers[ahead][1])
         return now, self._workers(since=now - ttl_ms)
 
     async def leave(self, worker_id: str) -> None:
@@ -307,9 +309,12 @@ class OwnerVerbs(ClientVerbs):
         await self._owned(lease)
         return False, []  # nobody can spoil the ids of this store
 
-    async def attempt(self, lease: Lease, entry: str) -> int:
+    async def tried(self, lease: Lease, entry: str) -> tuple[str, ...]:
+        return (await self._read(lease)).lease.died.get(entry, ())
+
+    async def attempt(self, lease: Lease, entry: str) -> None:
         place, _ = await self._owned(lease)
-        return place.lease.attempt(entry)
+        place.lease.attempt(entry)
 
     async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
         place, now = await self._owned(lease)

@@ -173,7 +173,9 @@ class ActivityVerbs(Base):
         reply = await self._run(
             "reclaim", keys, [lease.epoch, lease.nonce, limit, SUSPECT, *map(decode.member_bytes, dead)]
         )
-        return [Activity(lease.partition, queues[n - 1], e.decode(), blob, int(d)) for n, e, blob, d in reply]
+        return [
+            Activity(lease.partition, queues[n - 1], e.decode(), blob, decode.workers(d)) for n, e, blob, d in reply
+        ]
 
 
 def _activities(place: tuple[int, str], entries: list[Any]) -> Iterator[Activity]:
@@ -182,7 +184,7 @@ def _activities(place: tuple[int, str], entries: list[Any]) -> Iterator[Activity
         if fields is None:  # deleted while claimed: nothing is left to do
             continue
         if len(fields) == 2 and fields[0] == b"m":
-            yield Activity(partition, queue, entry_id.decode(), fields[1], 0)
+            yield Activity(partition, queue, entry_id.decode(), fields[1])
             continue
         known = decode.pairs(fields)
-        yield Activity(partition, queue, entry_id.decode(), decode.blob(known), decode.count(known.get(b"d")))
+        yield Activity(partition, queue, entry_id.decode(), decode.blob(known), decode.workers(known.get(b"d")))

@@ -160,13 +160,18 @@ def count(value: bytes | None) -> int:
     return int(value) if value is not None and len(value) <= _DIGITS_MAX and value.isdigit() else 0
 
 
+def workers(value: bytes | None) -> tuple[str, ...]:
+    """A list of workers, one a line, as `_names.lua` makes it."""
+    return tuple(member(value).split("\n")) if value else ()
+
+
 def member(value: bytes) -> str:
     """A member of the timer set; bytes that are no UTF-8, written there by hand, are kept as they are."""
     return value.decode("utf-8", "surrogateescape")
 
 
-def member_bytes(text: str) -> str | bytes:
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape")
+def member_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def outbound(entry: list[Any]) -> Outbound:

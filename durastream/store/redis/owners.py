@@ -119,10 +119,12 @@ class OwnerVerbs(Base):
         inbox, foreign = await self._run("mend", [names.lease, names.inbox, names.outbox], args)
         return inbox == 1, [decode.outbound(entry).blob for entry in foreign]
 
-    async def attempt(self, lease: Lease, entry: str) -> int:
+    async def tried(self, lease: Lease, entry: str) -> tuple[str, ...]:
+        return decode.workers(await self._call("HGET", self._lease_key(lease), b"died:" + decode.member_bytes(entry)))
+
+    async def attempt(self, lease: Lease, entry: str) -> None:
         args = [lease.epoch, lease.nonce, decode.member_bytes(entry)]
-        tries: int = await self._run("attempt", [self._lease_key(lease)], args)
-        return tries
+        await self._run("attempt", [self._lease_key(lease)], args)
 
     async def due(self, lease: Lease, limit: int) -> tuple[list[str], int | None]:
         names = self.keys.partitions[lease.partition]

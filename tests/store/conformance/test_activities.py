@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from durastream.store.protocol import Activity, Outcome, WorkerStore
+from durastream.store.protocol import SUSPECT, Activity, Outcome, WorkerStore
 from tests.store.conformance.rigs import PARTITIONS, Rig
 from tests.store.conformance.values import Owner, blobs, claim_all, inbox, own
 from tests.support import a_moment
@@ -209,7 +209,7 @@ async def test_what_is_put_back_is_claimed_again(store: WorkerStore) -> None:
     await store.put_back(0, "w1", [("default", held.entry_id, "default")])
     assert await store.claimed("w1", QUEUES) == []
     found = await store.claim_activities("w2", QUEUES, 99, 0)
-    assert [(one.blob, one.deliveries) for one in found] == [(b"b", 0), (b"a", 0)]
+    assert [(one.blob, one.died) for one in found] == [(b"b", ()), (b"a", ())]
 
 
 async def test_it_may_go_to_another_queue(store: WorkerStore) -> None:
@@ -219,7 +219,7 @@ async def test_it_may_go_to_another_queue(store: WorkerStore) -> None:
         await store.put_back(0, "w1", [("default", held.entry_id, "special")])
     assert await store.claim_activities("w1", QUEUES, 9, 0) == []
     (found,) = await store.claim_activities("w2", ["special"], 9, 0)
-    assert (found.queue, found.blob, found.deliveries) == ("special", b"a", 0)
+    assert (found.queue, found.blob, found.died) == ("special", b"a", ())
     assert sorted(await store.queues(0)) == ["default", "special"]
     assert await store.complete(0, "w1", [Outcome("default", held.entry_id, b"late")]) == 0
 
@@ -245,7 +245,7 @@ async def test_an_outcome_that_comes_twice_in_one_call_counts_once(store: Worker
 
 
 async def test_nothing_begins_where_nothing_ever_was(store: WorkerStore) -> None:
-    assert not await store.begin("w1", Activity(0, "unused", "1-1", b"", 3))
+    assert not await store.begin("w1", Activity(0, "unused", "1-1", b""))
 
 
 async def test_who_begins_an_activity_holds_it(store: WorkerStore) -> None:
@@ -264,41 +264,46 @@ async def test_without_queues_nothing_is_claimed(store: WorkerStore) -> None:
 # ---------------------------------------------------------------- reclaim
 
 
-async def test_what_dead_workers_held_goes_to_the_tail_and_is_counted(store: WorkerStore) -> None:
+async def test_what_dead_workers_held_goes_to_the_tail_and_says_who_had_it(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a", b"b")
     dead = await claim_all(store, "dead", *QUEUES)
     await owner.commit(activities=[("default", b"c"), ("default", b"d")])
     (alive,) = await store.claim_activities("alive", QUEUES, 1, 0)
     moved = await store.reclaim(owner.lease, ["dead"], 10)
-    assert [(one.partition, one.queue, one.blob, one.deliveries) for one in moved] == [
-        (0, "default", b"a", 1),
-        (0, "default", b"b", 1),
+    assert [(one.partition, one.queue, one.blob, one.died) for one in moved] == [
+        (0, "default", b"a", ("dead",)),
+        (0, "default", b"b", ("dead",)),
     ]
     assert not {one.entry_id for one in moved} & {one.entry_id for one in dead}
     assert await store.claimed("dead", QUEUES) == []
     assert await store.claimed("alive", QUEUES) == [alive]
     found = await store.claim_activities("w1", QUEUES, 99, 0)
-    assert [(one.blob, one.deliveries) for one in found] == [(b"d", 0), (b"a", 1), (b"b", 1)]
+    assert [(one.blob, one.died) for one in found] == [(b"d", ()), (b"a", ("dead",)), (b"b", ("dead",))]
     assert found[1:] == moved
 
 
-async def test_deliveries_add_up(store: WorkerStore) -> None:
+async def test_the_dead_add_up_and_each_is_named_once(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"poison")
-    for count in range(1, 4):
-        (held,) = await store.claim_activities(f"dead {count}", QUEUES, 9, 0)
-        assert held.deliveries == count - 1
-        (moved,) = await store.reclaim(owner.lease, [f"dead {count}"], 10)
-        assert moved.deliveries == count
+    named: tuple[str, ...] = ()
+    for name in ("dead 1", "dead 2 ü", "dead 1", "dead", "dead 2 ü"):
+        (held,) = await store.claim_activities(name, QUEUES, 9, 0)
+        assert held.died == named
+        if len(named) >= SUSPECT:
+            assert await store.begin(name, held)
+        (moved,) = await store.reclaim(owner.lease, [name], 10)
+        named = named if name in named else (*named, name)
+        assert moved.died == named
+    assert named == ("dead 1", "dead 2 ü", "dead")
 
 
-async def test_a_delivery_count_survives_being_put_back(store: WorkerStore) -> None:
+async def test_who_had_it_is_still_known_after_it_was_put_back(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a")
     await store.claim_activities("dead", QUEUES, 9, 0)
     await store.reclaim(owner.lease, ["dead"], 10)
     (held,) = await store.claim_activities("w1", QUEUES, 9, 0)
     await store.put_back(0, "w1", [("default", held.entry_id, "special")])
     (again,) = await store.claim_activities("w2", ["special"], 9, 0)
-    assert again.deliveries == 1
+    assert again.died == ("dead",)
 
 
 async def test_a_repeated_reclaim_finds_nothing_more(store: WorkerStore) -> None:
@@ -311,7 +316,7 @@ async def test_a_repeated_reclaim_finds_nothing_more(store: WorkerStore) -> None
 async def test_what_waits_unclaimed_is_left_alone(store: WorkerStore) -> None:
     owner = await schedule(store, 0, b"a", b"b")
     assert await store.reclaim(owner.lease, ["dead"], 10) == []
-    assert [one.deliveries for one in await store.claim_activities("w1", QUEUES, 99, 0)] == [0, 0]
+    assert [one.died for one in await store.claim_activities("w1", QUEUES, 99, 0)] == [(), ()]
 
 
 async def test_the_late_outcome_of_a_worker_thought_dead_does_not_count(store: WorkerStore) -> None:
@@ -388,4 +393,4 @@ async def test_a_reclaimed_activity_wakes_a_waiting_worker(rig: Rig, store: Work
         claim = group.create_task(other.claim_activities("w1", QUEUES, 9, 9_000))
         await a_moment()
         await store.reclaim(owner.lease, ["dead"], 10)
-    assert [(one.blob, one.deliveries) for one in claim.result()] == [(b"a", 1)]
+    assert [(one.blob, one.died) for one in claim.result()] == [(b"a", ("dead",))]

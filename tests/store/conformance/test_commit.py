@@ -122,7 +122,7 @@ async def test_messages_and_activities_are_appended_in_order(owner: Owner) -> No
     assert await owner.inbox() == [b"a", b"b", b"c"]
     found = await owner.store.claim_activities("w", ["default"], 9, 0)
     assert blobs(found) == [b"1", b"3"]
-    assert [(one.partition, one.queue, one.deliveries) for one in found] == [(0, "default", 0)] * 2
+    assert [(one.partition, one.queue, one.died) for one in found] == [(0, "default", ())] * 2
     assert sorted(await owner.store.queues(0)) == ["default", "gpu"]
     assert await owner.store.queues(1) == []
 

@@ -45,16 +45,41 @@ async def test_an_owner_that_lived_long_breaks_the_row(rig: Rig, store: WorkerSt
     assert await store.deaths(await take_over(rig, store, 3)) == 1
 
 
-async def test_tries_of_one_entry_are_counted_by_owner(rig: Rig, store: WorkerStore) -> None:
-    for number in (1, 2, 3):
+async def test_who_falls_silent_while_it_tries_an_entry_is_named(rig: Rig, store: WorkerStore) -> None:
+    for number in range(3):
         lease = await take_over(rig, store, number)
-        assert await store.attempt(lease, "7-0") == number
-        assert await store.attempt(lease, "7-0") == number, "the same call, repeated"
-    assert await store.attempt(lease, "8-0") == 1
-    assert await store.attempt(lease, "T\n1\nt.0\nid \U0001f98a") == 1
-    await store.attempt(lease, "")
-    lease = await take_over(rig, store, 4)
-    assert await store.attempt(lease, "8-0") == 1, "its last owner was done with it"
+        assert await store.tried(lease, "7-0") == tuple(f"w{one}" for one in range(number))
+        await store.attempt(lease, "7-0")
+        await store.attempt(lease, "7-0")  # the same call, repeated
+    lease = await take_over(rig, store, 1, ttl_ms=60_000)
+    assert await store.tried(lease, "7-0") == ("w0", "w1", "w2")
+    assert await store.tried(lease, "8-0") == ()
+
+
+async def test_one_that_does_so_twice_is_named_once(rig: Rig, store: WorkerStore) -> None:
+    for _ in range(2):
+        await store.attempt(await take_over(rig, store, 1), "T\n1\nt.0\nid \U0001f98a")
+    lease = await take_over(rig, store, 2)
+    assert await store.tried(lease, "T\n1\nt.0\nid \U0001f98a") == ("w1",)
+
+
+@pytest.mark.parametrize("following", ["", "8-0"])
+async def test_nothing_is_held_against_what_an_owner_got_over(rig: Rig, store: WorkerStore, following: str) -> None:
+    await store.attempt(await take_over(rig, store, 1), "7-0")
+    lease = await take_over(rig, store, 2)
+    await store.attempt(lease, "7-0")
+    await store.attempt(lease, following)
+    assert await store.tried(lease, "7-0") == ()
+    lease = await take_over(rig, store, 3)
+    assert await store.tried(lease, "7-0") == ()
+    assert await store.tried(lease, "8-0") == (("w2",) if following else ())
+
+
+async def test_who_gives_its_lease_up_has_not_died_of_what_it_tried(rig: Rig, store: WorkerStore) -> None:
+    lease = await take_over(rig, store, 1)
+    await store.attempt(lease, "7-0")
+    await store.release(lease)
+    assert await store.tried(await take_over(rig, store, 2), "7-0") == ()
 
 
 async def test_only_the_owner_notes_what_it_tries(rig: Rig, store: WorkerStore) -> None:
@@ -80,10 +105,10 @@ async def test_of_suspects_only_the_one_that_had_begun_counts(owner: Owner, stor
         assert len(await claim_all(store, f"w{death}", "default")) == 2
         await store.reclaim(owner.lease, [f"w{death}"], 10)
     claimed = {one.blob: one for one in await claim_all(store, "last", "default")}
-    assert {one.deliveries for one in claimed.values()} == {SUSPECT}
+    assert {len(one.died) for one in claimed.values()} == {SUSPECT}
     assert await store.claimed("last", ["default"]) != [], "reading again what is claimed does not begin it"
     assert await store.begin("last", claimed[b"b"])
-    back = {one.blob: one.deliveries for one in await store.reclaim(owner.lease, ["last"], 10)}
+    back = {one.blob: len(one.died) for one in await store.reclaim(owner.lease, ["last"], 10)}
     assert back == {b"a": SUSPECT, b"b": SUSPECT + 1}
 
 
