@@ -40,15 +40,17 @@ class Relay:
         self._stuck: defaultdict[int | str, list[Outbound]] = defaultdict(list)  # by target, in order
         self._task: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._closed = False  # for good: who drops some and goes on with later ones makes their target take the former for old
+        self._closed = (
+            False  # for good: who drops some and goes on with later ones makes their target take the former for old
+        )
         self._special: dict[str, Callable[[list[Outbound]], Awaitable[None]]] = {
             "dead": self._dead_letters,
             "reply": self._replies,
         }
 
     async def take_over(self) -> None:
-        """Queue what stands in the outbox. Comes before the first commit of this owner. One that has lost its lease meanwhile may find
-        entries of a later owner: to carry those as well, in their order and none left out, does no harm."""
+        """Queue what stands in the outbox. Comes before the first commit of this owner. One that has lost its lease meanwhile may
+        find entries of a later owner: to carry those as well, in their order and none left out, does no harm."""
         after = (0, 0)
         while True:
             found = await persist(lambda after=after: self._store.outbox(self._lease, after, _BATCH))  # type: ignore[misc]

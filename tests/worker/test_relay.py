@@ -119,7 +119,9 @@ async def test_a_fenced_relay_stops() -> None:
     relay.close()
 
 
-async def test_who_has_lost_its_lease_leaves_nothing_out_of_what_it_still_carries(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_has_lost_its_lease_leaves_nothing_out_of_what_it_still_carries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It reads the outbox page by page while its successor writes there. A later entry must not overtake the earlier ones: their
     target would take those for repetitions."""
     monkeypatch.setattr(relay_module, "_BATCH", 2)
