@@ -275,11 +275,25 @@ def reply(rng: Random, world: World) -> Call:
 # ---------------------------------------------------------------- activities
 
 
+def _claimer(rng: Random, world: World) -> str:
+    """Mostly one that has not had the entry that most others had."""
+    waiting = [
+        entry.died
+        for place in world.hub.partitions
+        for stream in place.activities.values()
+        for entry in stream.entries.values()
+        if entry.worker is None
+    ]
+    had = max(waiting, key=len, default=())
+    others = [one for one in WORKERS if one not in had]
+    return rng.choice(others if others and rng.random() < 0.7 else WORKERS)
+
+
 def claim_activities(rng: Random, world: World) -> Call:
     queues = some(rng, QUEUES, 3)
     return Call(
         "claim_activities",
-        (rng.choice(WORKERS), queues, rng.choice((0, 1, 2, 5, 50)), 0),
+        (_claimer(rng, world), queues, rng.choice((0, 1, 2, 5, 50)), 0),
         handle=rng.randrange(HANDLES),
     )
 
@@ -310,26 +324,28 @@ def put_back(rng: Random, world: World) -> Call:
     return Call("put_back", (place.number, rng.choice(WORKERS), found))
 
 
-def _suspect(rng: Random, place: Partition) -> tuple[str, Any] | None:
-    """One that several workers had, if there is any."""
-    found = [
-        (queue, one)
+def _suspect(rng: Random, world: World, place: Partition) -> tuple[str, Any] | None:
+    """Queue and entry of one that several workers had, if there is any."""
+    found = {
+        queue: [one for one, entry in stream.entries.items() if len(entry.died) > 1]
         for queue, stream in place.activities.items()
-        for one, entry in stream.entries.items()
-        if len(entry.died) > 1
-    ]
-    return rng.choice(found) if found else None
+    }
+    queues = [queue for queue, entries in found.items() if entries]
+    if not queues:
+        return None
+    queue = rng.choice(queues)
+    return queue, world.entry(rng, queue_of(place.number, queue), found[queue])
 
 
 def begin(rng: Random, world: World) -> Call:
     place = world.partition(rng)
-    queue, entry = _suspect(rng, place) or _activity(rng, world, place)
+    queue, entry = _suspect(rng, world, place) or _activity(rng, world, place)
     return Call("begin", (rng.choice(WORKERS), Activity(place.number, queue, entry, b"")))
 
 
 def reclaim(rng: Random, world: World) -> Call:
     dead = some(rng, WORKERS, 4) if rng.random() < 0.4 else list(WORKERS)
-    return _owners(rng, world, "reclaim", dead, rng.choice((1, 2, 100, 100)))
+    return _owners(rng, world, "reclaim", dead, rng.choice((1, 1, 2, 100)))
 
 
 # ---------------------------------------------------------------- the ingress stream

@@ -103,12 +103,6 @@ MUTANTS: Final = (
     Mutant("a completed activity stays", "complete", "redis.call('XDEL', stream, unpack(ids))", ""),
     Mutant("what is put back stays as well", "put_back", "    redis.call('XDEL', from, ARGV[k])\n", ""),
     Mutant("who had it is not noted", "reclaim", "then died = with_name(died, worker) end", "then end"),
-    Mutant(
-        "each death counts for all suspects",
-        "reclaim",
-        "if count_names(died) < suspect or claim[4] >= 1000 then",
-        "if true then",
-    ),
     Mutant("nothing is forgotten of the limit", "reclaim", "limit - #moved, name)", "limit, name)"),
 )
 

@@ -75,13 +75,13 @@ VERBS: Final[dict[str, Verb]] = {
     "reply": Verb(makers.reply, 2),
     "tidy": Verb(makers.tidy, 3, (Fenced,)),
     # activities
-    "claim_activities": Verb(makers.claim_activities, 10),
+    "claim_activities": Verb(makers.claim_activities, 14),
     "claimed": Verb(makers.claimed, 2),
     "complete": Verb(makers.complete, 4),
     "put_back": Verb(makers.put_back, 3),
     "claimants": Verb(makers.of_partition("claimants"), 1),
     "begin": Verb(makers.begin, 4),
-    "reclaim": Verb(makers.reclaim, 12, (Fenced,)),
+    "reclaim": Verb(makers.reclaim, 10, (Fenced,)),
     # the ingress stream
     "acquire_ingress": Verb(makers.acquire_ingress, 3),
     "read_ingress": Verb(makers.read_ingress, 2, reads=True),
