@@ -406,7 +406,10 @@ class WorkerStore(ClientStore, Protocol):
     # -- membership and ownership
 
     async def heartbeat(self, worker_id: str, about: Mapping[str, object], ttl_ms: int) -> tuple[int, list[WorkerInfo]]:
-        """Say that this worker lives; returns the server's time and the workers seen within `ttl_ms`."""
+        """Say that this worker lives; returns the server's time and the workers seen within `ttl_ms`.
+
+        A hub whose settings are gone is made again as this handle knows it. Raises HubMismatch when it was made anew with other
+        partitions."""
         ...
 
     async def leave(self, worker_id: str) -> None: ...

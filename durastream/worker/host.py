@@ -14,7 +14,7 @@ from typing import Any
 
 from durastream import environment
 from durastream.app import App
-from durastream.errors import Fenced, StoreError, StoreUnavailable
+from durastream.errors import DurastreamError, Fenced, StoreError, StoreUnavailable
 from durastream.payload import Payloads
 from durastream.store.protocol import Lease, Outbound, WorkerStore
 from durastream.worker import about, lifeline
@@ -129,6 +129,7 @@ class Host:
             ttl_ms=int(self.options.lease_s * 1_000),
             changed=lambda: loop.call_soon_threadsafe(self._tick_now.set),
             lost=lambda leases: loop.call_soon_threadsafe(self._leases_gone, leases),
+            failed=lambda error: loop.call_soon_threadsafe(self.fail, "the hub is another one by now", error),
         )
         await self._keeper.beat(self.store)
         if self._open_store is not None:
@@ -161,7 +162,7 @@ class Host:
     def fail(self, what: str, error: BaseException) -> None:
         """Make the worker stop, loudly. Only the first failure counts."""
         if self.failure is None:
-            known = isinstance(error, StoreError)
+            known = isinstance(error, DurastreamError)
             log.critical("%s; it stops%s", what, f": {error}" if known else "", exc_info=None if known else error)
             self.failure = error
             self._failed.set()

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from durastream import environment
-from durastream.errors import StoreError, StoreUnavailable
+from durastream.errors import HubMismatch, StoreError, StoreUnavailable
 from durastream.store.protocol import Lease, WorkerInfo, WorkerStore
 from durastream.worker.clock import ServerClock
 
@@ -50,6 +50,7 @@ class Keeper:
         ttl_ms: int,
         changed: Callable[[], object],
         lost: Callable[[list[Lease]], object],
+        failed: Callable[[Exception], object],
     ) -> None:
         self._shared = shared
         self._clock = clock
@@ -57,6 +58,7 @@ class Keeper:
         self._ttl_ms = ttl_ms
         self._changed = changed
         self._lost = lost
+        self._failed = failed
         self._beat_s = min(1.0, ttl_ms / 4_000)
         self._stopping = False
         self._wake: Callable[[], object] = _nothing
@@ -99,6 +101,8 @@ class Keeper:
                     await self.beat(store)
             except StoreUnavailable as error:
                 log.debug("heartbeat failed: %s", error)
+            except HubMismatch as error:  # nothing that it holds is there any more
+                self._failed(error)
             except Exception as error:  # without heartbeats the worker would lose all it owns: try again
                 log.error("heartbeat failed: %s", error, exc_info=not isinstance(error, StoreError))
             await _pause(waker, self._beat_s)

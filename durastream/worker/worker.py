@@ -96,7 +96,7 @@ class Worker:
             store.on_restart = self._restarted
             await store.warn_of_settings()
             self._store = store
-            self._host = Host(self._app, store, self._options, lambda: self._open(url))
+            self._host = Host(self._app, store, self._options, lambda: self._beside(store))
         else:
             self._host = Host(self._app, self._target, self._options)
         await self._host.start()
@@ -107,11 +107,17 @@ class Worker:
             self._host.server_restarted()
 
     async def _open(self, url: str) -> RedisStore:
-        """A store of its own for each thread. When the server refuses our user later on, this worker stops: nothing that it
-        holds could be finished, and the others take it over."""
+        """When the server refuses our user later on, this worker stops: nothing that it holds could be finished, and the others
+        take it over."""
         store = await RedisStore.open(url, self._hub, role="worker")
         store.on_refusal = self._refused
         return store
+
+    async def _beside(self, store: RedisStore) -> RedisStore:
+        """One of the same hub for another thread. The hub is not read again: as this worker knows it, or not at all."""
+        beside = RedisStore(store.place, store.hub)
+        beside.on_refusal = self._refused
+        return beside
 
     def _refused(self, error: ServerUnsuitable) -> None:
         """Also called from the keeper's thread."""

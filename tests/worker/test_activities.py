@@ -44,7 +44,9 @@ class Flaky:
 
 
 class Rig:
-    def __init__(self, app: ds.App, server: MemoryServer, *, name: str = "me", slots: int = 4, lease_ms: int = 80) -> None:
+    def __init__(
+        self, app: ds.App, server: MemoryServer, *, name: str = "me", slots: int = 4, lease_ms: int = 80
+    ) -> None:
         self.store = Flaky(server.store(partitions=1))
         store: Any = self.store
         self.activities = Activities(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from durastream.errors import StoreUnavailable
+from durastream.errors import HubMismatch, StoreUnavailable
 from durastream.store.protocol import Lease, WorkerInfo
 from durastream.worker import keeper
 from durastream.worker.clock import ServerClock
@@ -30,9 +30,12 @@ class Store:
         self.held = set(LEASES)
         self.away = 0
         self.commits = 7
+        self.error: Exception | None = None
 
     async def heartbeat(self, worker_id: str, about: Mapping[str, object], ttl_ms: int) -> tuple[int, list[WorkerInfo]]:
         self.beats += 1
+        if self.error is not None:
+            raise self.error
         if self.away:
             self.away -= 1
             raise StoreUnavailable("away")
@@ -54,9 +57,11 @@ class Rig:
         self.changes = 0
         self.lost: list[Lease] = []
         self.clock = ServerClock()
+        self.failed: list[Exception] = []
         self.keeper = Keeper(
-            self.shared, clock=self.clock, worker_id="me", ttl_ms=40, changed=self._changed, lost=self.lost.extend
-        )
+            self.shared, clock=self.clock, worker_id="me", ttl_ms=40, changed=self._changed, lost=self.lost.extend,
+            failed=self.failed.append,
+        )  # fmt: skip
 
     def _changed(self) -> None:
         self.changes += 1
@@ -144,3 +149,13 @@ async def test_it_goes_on_through_an_outage() -> None:
     await rig.keeper.stop()
     await running
     assert rig.lost == []
+
+
+async def test_that_the_hub_is_another_one_by_now_ends_the_worker() -> None:
+    rig = Rig()
+    rig.store.error = HubMismatch("other partitions")
+    running = asyncio.create_task(rig.keeper.run(rig.open, close=False))
+    await eventually(lambda: rig.failed)
+    await rig.keeper.stop()
+    await running
+    assert rig.failed[0] is rig.store.error

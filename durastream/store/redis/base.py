@@ -7,7 +7,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from durastream import environment
-from durastream.errors import Fenced, Refused, ServerUnsuitable, StoreError, StoreUnavailable
+from durastream.errors import (
+    DurastreamError,
+    Fenced,
+    HubMismatch,
+    Refused,
+    ServerUnsuitable,
+    StoreError,
+    StoreUnavailable,
+)
 from durastream.store import rights, scripts, topology
 from durastream.store.connection import Caller, Commands, ReplyError
 from durastream.store.keys import HubKeys
@@ -19,7 +27,9 @@ from durastream.store.slots import slot
 
 Run: TypeAlias = Callable[[str, Sequence[str], Sequence[Any]], Awaitable[Any]]
 
-_NAMED: dict[str, type[StoreError]] = {"FENCED": Fenced, "REFUSED": Refused, "WRONGTYPE": Refused}
+_NAMED: dict[str, type[DurastreamError]] = {
+    "FENCED": Fenced, "MISMATCH": HubMismatch, "REFUSED": Refused, "WRONGTYPE": Refused,
+}  # fmt: skip
 
 
 class Base:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +12,24 @@ from typing import Any
 from durastream.core.status import TERMINAL
 from durastream.errors import AccessDenied, Refused, StoreError, StoreUnavailable
 from durastream.store.connection import ReplyError
-from durastream.store.protocol import NONE_APPLIED, Commit, InboxEntry, Lease, Outbound, Parcel, Record, WorkerInfo
+from durastream.store.keys import HUBS
+from durastream.store.protocol import (
+    NONE_APPLIED,
+    Commit,
+    HubInfo,
+    InboxEntry,
+    Lease,
+    Outbound,
+    Parcel,
+    Record,
+    WorkerInfo,
+)
 from durastream.store.redis import decode
 from durastream.store.redis.base import Base
 from durastream.store.redis.clients import worker_info
 from durastream.store.redis.ops import CommitBuilder
+
+log = logging.getLogger("durastream.store")
 
 _HISTORY_PAGE = 1_000  # events of one HMGET
 _DELIVER_MESSAGES_MAX = 500  # of one source in one call
@@ -31,8 +45,18 @@ class OwnerVerbs(Base):
     _tidy_cursors: dict[Lease, bytes]  # where the walk through the marks goes on
 
     async def heartbeat(self, worker_id: str, about: Mapping[str, object], ttl_ms: int) -> tuple[int, list[WorkerInfo]]:
-        args = [worker_id, json.dumps(about), ttl_ms, _FORGET_SILENT_MS]
-        now, *flat = await self._run("heartbeat", [self.keys.workers, self.keys.about], args)
+        hub = self.hub
+        settings = [part for name in HubInfo._fields[1:] for part in (name, getattr(hub, name))]
+        args = [worker_id, json.dumps(about), ttl_ms, _FORGET_SILENT_MS, hub.partitions, *settings]
+        keys = [self.keys.workers, self.keys.about, self.keys.settings]
+        now, made, *flat = await self._run("heartbeat", keys, args)
+        if made:
+            log.error(
+                "hub %r was gone (FLUSHALL, or its keys were deleted): it is made again, empty, with the same settings."
+                " What was in it is lost but for what a backup holds",
+                hub.name,
+            )
+            await self._call("SADD", HUBS, hub.name)
         live = [worker_info(flat[k], decode.score(flat[k + 1]), flat[k + 2]) for k in range(0, len(flat), 3)]
         return int(now), live
 
