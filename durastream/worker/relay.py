@@ -40,9 +40,8 @@ class Relay:
         self._stuck: defaultdict[int | str, list[Outbound]] = defaultdict(list)  # by target, in order
         self._task: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._closed = (
-            False  # for good: who drops some and goes on with later ones makes their target take the former for old
-        )
+        # For good: who drops some entries and goes on with later ones makes their target take the former for old.
+        self._closed = False
         self._special: dict[str, Callable[[list[Outbound]], Awaitable[None]]] = {
             "dead": self._dead_letters,
             "reply": self._replies,
