@@ -282,13 +282,14 @@ async def test_an_operation_that_hangs_is_run_elsewhere_when_its_worker_is_stopp
     url, first, second = one_server_url, Slow(), Slow()
     second.gate.open()
     async with ds.Client(url) as client:
-        async with ds.Worker(first.app, url, lease=1, grace=0.2):
+        async with (
+            asyncio.timeout(30),
+            ds.Worker(first.app, url, lease=1, grace=0.2),
+        ):  # it stops, though the operation hangs
             handle = await client.start("calls", (operation, 5))
             await until(lambda: first.gate.came == 1)
             later = await client.start("calls", ("add", 1))
             await client.signal_entity(MACHINE, "add", 2)
-            began = time.monotonic()
-        assert time.monotonic() - began < 5, "the worker did not stop"
         assert await client.read_entity(MACHINE) is None
         async with ds.Worker(second.app, url, lease=1):
             first.let_go.set()
