@@ -11,8 +11,9 @@ redis-py's own cluster client is not used: it repeats commands by itself after a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from durastream import environment
 from durastream.errors import ServerUnsuitable, StoreUnavailable
@@ -21,12 +22,18 @@ from durastream.store.connection import Connection, Link, ReplyError, ServerNotR
 from durastream.store.place import Place
 from durastream.store.slots import SLOTS, slot_of
 
+log = logging.getLogger("durastream.store")
+
 _HOPS_MAX: Final = 5  # redirections of one command
 _WAIT_S: Final = 1.0  # for a node that cannot be reached; the retry policies above this layer go on from there
 _PAUSE_S: Final = 0.1  # between two looks at the map
 _REDIRECTIONS: Final = ("MOVED", "ASK")
 _STALE: Final = frozenset({"CLUSTERDOWN", "MASTERDOWN", "READONLY", "FAILOVER"})
 """Answers after which the map may have changed."""
+
+
+Hook: TypeAlias = Callable[[Connection, asyncio.Future[Any], Exception], bool]
+"""For `Connection.refused`."""
 
 
 class NotSent(StoreUnavailable):
@@ -83,6 +90,20 @@ def redirection(message: str, asked: Endpoint) -> tuple[str, int]:
 def _host(told: bytes | None, asked: Endpoint) -> str:
     host = (told or b"").decode()
     return asked.host if host in ("", "?") else host.strip("[]")
+
+
+class NodeLink(Link):
+    """To one node. `heard`: the Cluster's, which hears of error replies from the first one on, whether somebody still waits for
+    the connection when it comes up or not."""
+
+    def __init__(self, endpoint: Endpoint, heard: Hook, **options: Any) -> None:
+        super().__init__(endpoint, **options)
+        self._heard = heard
+
+    async def _attempt(self) -> Connection:
+        connection = await super()._attempt()
+        connection.refused = self._heard
+        return connection
 
 
 class Cluster:
@@ -147,6 +168,22 @@ class Cluster:
         await self.get()
         links = dict.fromkeys(link for link in self._owners if link is not None)
         return [await self._opened(link) for link in links]
+
+    async def reachable(self) -> list[Connection]:
+        """A connection to each node that serves slots and can be reached now."""
+        await self.get()
+        links = list(dict.fromkeys(link for link in self._owners if link is not None))
+        found = await asyncio.gather(*(self._opened(link) for link in links), return_exceptions=True)
+        live = [one for one in found if isinstance(one, Connection)]
+        for link, error in zip(links, found, strict=True):
+            if isinstance(error, Connection):
+                continue
+            if not live or not isinstance(error, NotSent):
+                raise error
+            log.warning(
+                "goes on without the master at %s, whose slots wait until it answers: %s", link.endpoint.address, error
+            )
+        return live
 
     async def any_node(self) -> Endpoint:
         """A node that answers."""
@@ -240,14 +277,14 @@ class Cluster:
             async with asyncio.timeout(max(timeout_s, 0.01)):
                 connection = await link.get()
         except TimeoutError:
-            raise NotSent(f"cannot reach redis at {link.endpoint.address} within {timeout_s:.1f} s") from None
+            hint = ": does it speak TLS on this port?" if link.endpoint.scheme == "rediss" else ""
+            raise NotSent(f"cannot reach redis at {link.endpoint.address} within {timeout_s:.1f} s{hint}") from None
         except ServerUnsuitable:
             raise
         except StoreUnavailable as error:
             raise NotSent(str(error)) from None
         finally:
             self._opening.discard(link)
-        connection.refused = self.heard
         return connection
 
     # ---- redirections
@@ -305,8 +342,9 @@ class Cluster:
         link = self._links.get((host, port))
         if link is None:
             # One attempt at a time: between two the map is looked at again.
-            link = self._links[host, port] = Link(
+            link = self._links[host, port] = NodeLink(
                 self.place.server.at(host, port),
+                self.heard,
                 client_name=self._client_name,
                 response_timeout_s=self._response_timeout_s,
                 open_timeout_s=0,

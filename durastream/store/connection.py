@@ -94,7 +94,12 @@ class Commands(Protocol):
     the last one acknowledged may be lost (power loss, failover). None: it is not asked which process it is."""
 
     async def masters(self) -> list[Connection]:
-        """A connection to each server that holds keys of its own."""
+        """A connection to each server that holds keys of its own. Raises StoreUnavailable unless all of them answer."""
+        ...
+
+    async def reachable(self) -> list[Connection]:
+        """As `masters`, for who can do with those that answer: the log tells of the others. Raises StoreUnavailable if none
+        does, ServerUnsuitable if one refuses us."""
         ...
 
     async def close(self) -> None: ...
@@ -353,6 +358,10 @@ class Link:
     async def masters(self) -> list[Connection]:
         """The one there is."""
         return [await self.get()]
+
+    async def reachable(self) -> list[Connection]:
+        """The same: without it there is nothing."""
+        return await self.masters()
 
     def drop(self) -> None:
         """Give the connection up now. The next `get` opens another one."""

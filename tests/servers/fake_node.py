@@ -23,8 +23,12 @@ class FakeNode:
         self.answer = answer
         self.heard: list[Command] = []
         self.port = 0
+        self.connections = 0  # ever
+        self._awake = asyncio.Event()
+        self._awake.set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._subscribed: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> FakeNode:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -39,13 +43,33 @@ class FakeNode:
         self._server.close()
         for writer in self._writers:
             writer.close()
+        self._awake.set()
+
+    def freeze(self) -> None:
+        """Stand still, as after SIGSTOP: connections are taken, as the kernel does it, and nothing that comes in is looked at."""
+        self._awake.clear()
+
+    def thaw(self) -> None:
+        """Go on, with what came in first."""
+        self._awake.set()
+
+    def publish(self, data: bytes) -> None:
+        """To all who have subscribed to anything."""
+        for writer in self._subscribed:
+            writer.write(data)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self._writers.add(writer)
         parser = hiredis.Reader()
-        while data := await reader.read(65_536):
+        while data := await _received(reader):
+            await self._awake.wait()
+            if writer.is_closing():
+                return
             parser.feed(data)
             while (words := parser.gets()) is not False:
+                if words[0] == b"SUBSCRIBE":
+                    self._subscribed.add(writer)
                 reply = self._reply(tuple(word.decode() for word in words))
                 if reply is HANG_UP:
                     writer.close()
@@ -60,6 +84,13 @@ class FakeNode:
             return self.answer(command)
         self.heard.append(command)
         return self.answer(command)
+
+
+async def _received(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read(65_536)
+    except ConnectionResetError:
+        return b""  # it went away without reading all answers
 
 
 def slots(*ranges: tuple[int, int, str, int]) -> bytes:

@@ -44,8 +44,8 @@ class RedisStore(ClientVerbs, InspectionVerbs, EntityVerbs, OwnerVerbs, Activity
         warn_of_settings(await self.report())
 
     async def report(self) -> ServerReport:
-        """What the server tells of its configuration; of several, the worst."""
-        return worst([await server_report(connection) for connection in await self._commands.masters()])
+        """What the server tells of its configuration; of several that can be reached, the worst."""
+        return worst([await server_report(connection) for connection in await self._commands.reachable()])
 
 
 __all__ = ["RedisStore"]

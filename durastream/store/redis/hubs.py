@@ -44,7 +44,7 @@ class ServerReport(NamedTuple):
 
 
 class Servers(NamedTuple):
-    """Connected for a moment. `all`: one connection to each server that holds keys of its own."""
+    """Connected for a moment. `all`: one connection to each server that holds keys of its own, or to those that answer."""
 
     any: Caller  # leads each command to the server of its key
     all: list[Connection]
@@ -65,11 +65,12 @@ class Servers(NamedTuple):
 
 
 @asynccontextmanager
-async def _connected(place: Place, hub: str = "") -> AsyncIterator[Servers]:
+async def _connected(place: Place, hub: str = "", *, whole: bool = True) -> AsyncIterator[Servers]:
+    """`whole`: whether all servers have to be there."""
     home = slot(HubKeys(hub, 0).settings)
     commands = topology.commands(place, client_name="durastream-hub", home=home, patient=False)
     try:
-        yield Servers(await commands.get(), await commands.masters())
+        yield Servers(await commands.get(), await (commands.masters() if whole else commands.reachable()))
     finally:
         await commands.close()
 
@@ -81,10 +82,13 @@ async def open_hub(
 
     Before that it is proved that our user may do what the role does, so that nothing is ever written by half. One who may only
     read can open as a client, but creates no hub.
+
+    In a Cluster it is proved at the masters that can be reached, and nobody waits for the others: their work does, as it would
+    if they went later. One that refuses our user once it is back says so when it is first asked for something.
     """
     check_hub(name)
     _check_partitions(partitions)
-    async with _connected(place, name) as servers:
+    async with _connected(place, name, whole=False) as servers:
         await servers.refuse_old()
         may_write = await servers.may_write(role, name)
         wanted = {"partitions": partitions, "retention_ms": retention_ms}
@@ -171,12 +175,12 @@ async def create_hub(
 
 
 async def list_hubs(url: str) -> list[str]:
-    async with _connected(Place.parse(url)) as servers:
+    async with _connected(Place.parse(url), whole=False) as servers:
         return sorted(name.decode() for name in await servers.any.call("SMEMBERS", HUBS))
 
 
 async def hub_info(url: str, name: str) -> HubInfo:
-    async with _connected(Place.parse(url), name) as servers:
+    async with _connected(Place.parse(url), name, whole=False) as servers:
         return await _read(servers.any, name)
 
 
