@@ -90,6 +90,37 @@ async def saga(ctx: ds.OrchestrationContext, moods: list[str]) -> list[str]:
     return log
 
 
+# ---------------------------------------------------------------- versions
+
+
+@app.activity
+def polish(work: tuple[str, int]) -> int:
+    """Came with version 2 of `release`."""
+    key, n = work
+    witness.note("polish", key)
+    return 2 * n
+
+
+@app.orchestrator(name="release", version="1")
+async def release_1(ctx: ds.OrchestrationContext, count: int) -> list[Any]:
+    """Which version this is, and the sum of some numbers, one after the other: time for its partition to move."""
+    total = 0
+    for n in range(count):
+        total += await ctx.call_activity(leaf, (f"{ctx.instance_id}/{n}", n))
+        await ctx.create_timer(0.1)
+    return ["1", total]
+
+
+@app.orchestrator(name="release", version="2")
+async def release_2(ctx: ds.OrchestrationContext, count: int) -> list[Any]:
+    """Twice as much."""
+    total = 0
+    for n in range(count):
+        await ctx.create_timer(0.1)
+        total += await ctx.call_activity(polish, (f"{ctx.instance_id}/{n}", n))
+    return ["2", total]
+
+
 # ---------------------------------------------------------------- events
 
 

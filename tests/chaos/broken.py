@@ -1,7 +1,7 @@
 """The same app on a deliberately damaged engine: a run with it must end red, or the oracles prove nothing.
 
-DURASTREAM_CHAOS_MUTANT names the damage. It is done when this module is imported: by worker processes that are told to run
-`tests.chaos.broken:app`, and by the run itself for its own clients.
+DURASTREAM_CHAOS_MUTANT names the damage. It is done when this module is imported: by worker processes, which run
+`tests.chaos.program:app`, and by the run itself for its own clients.
 """
 
 from __future__ import annotations

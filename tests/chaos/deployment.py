@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from durastream.store.embedded import EmbeddedServer, Fsync
+from durastream.store.redis.hubs import create_hub
 from tests.chaos.log import Window
 from tests.chaos.proxy import Proxy
 from tests.prefixes import aof
@@ -24,17 +25,23 @@ RESPONSE_TIMEOUT_S = 2.0  # of workers and clients: what is half open is given u
 
 
 class Deployment(ABC):
-    """`url` leads through the faults; `direct` past them, for nemeses and oracles."""
+    """`url` leads workers through the faults, `client_url` clients; `direct` past them, for nemeses and oracles."""
 
     name: ClassVar[str]
     lanes: ClassVar[tuple[str, ...]]  # whose nemeses can strike here
     unfit: ClassVar[frozenset[str]] = frozenset()  # kinds of them that cannot
     promise: ClassVar[str]  # what may be lost
+    tears: ClassVar[bool] = False  # parts of the hub may lose what others remember
+    without: ClassVar[frozenset[str]] = frozenset()  # workloads that cannot take what happens here
+    confirmed: ClassVar[bool] = False  # clients ask for a replica: what they are told is never taken back
+    patience_s: ClassVar[float] = 4.0  # of clients while faults are about: so that some calls end with an unknown fate
     url: str
     direct: str
 
     def __init__(self) -> None:
         self.windows: list[Window] = []  # what was acknowledged in them does not bind
+        self.seconds = 0.0  # of faults, as asked for
+        self.violations: list[str] = []
         self.unplanned = 0  # failovers that nobody ordered: on a busy machine a server may seem to be dead
 
     async def steady(self) -> None:
@@ -43,6 +50,10 @@ class Deployment(ABC):
 
     @abstractmethod
     async def start(self) -> None: ...
+
+    @property
+    def client_url(self) -> str:
+        return self.url
 
     @abstractmethod
     async def stop(self) -> None: ...
@@ -93,7 +104,7 @@ class Single(Deployment):
     """One server with an append-only file, behind the proxy."""
 
     name = "single"
-    lanes = ("workers", "server", "network")
+    lanes: ClassVar[tuple[str, ...]] = ("workers", "server", "network")
     promise = "aof everysec: a killed server process loses nothing that was acknowledged; a power cut would lose ≤ 2 s"
     fsync: ClassVar[Fsync] = "everysec"
 
@@ -151,4 +162,19 @@ class Always(Single):
     unfit = frozenset(("disk_full",))  # the server ends itself
 
 
+class Wiped(Single):
+    """A server whose hub somebody deletes in the middle, whole (N12)."""
+
+    name = "wiped"
+    lanes = ("workers", "hub")
+    without = frozenset(("bank", "loops"))  # whose accounts and loops exist from the beginning
+    promise = "everything before the last wipe is lost; what was acknowledged after it is not"
+
+    async def start(self) -> None:
+        """With settings that are not those of a hub that is simply made anew."""
+        await super().start()
+        await create_hub(self.direct, "default", retention_s=_RETENTION_S)
+
+
+_RETENTION_S = 36 * 3_600
 _OPTIONS = ("--busy-reply-threshold", "100", "--repl-timeout", "5")

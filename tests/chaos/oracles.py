@@ -6,11 +6,13 @@ import asyncio
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import redis
 
 import durastream as ds
+from durastream.core.events import Event
 from durastream.core.execution import Orchestration
 from durastream.errors import NonDeterminismError
 from durastream.inspect.fsck import Patience, fsck
@@ -20,9 +22,8 @@ from tests.acceptance import oracle
 from tests.chaos.app import app
 from tests.chaos.lanes import Fault
 from tests.chaos.witness import Seen
-from tests.chaos.workers import LEASE_S
+from tests.chaos.workers import B_S, LEASE_S
 
-B_S = 2 * LEASE_S + LEASE_S + 5  # the bound of reliability: 2 leases, one period of reclaim, 5 s
 _AT_ONCE = 50
 _FSCK_TRIES = 3
 
@@ -51,16 +52,25 @@ async def replays(client: ds.Client, statuses: Iterable[ds.InstanceStatus]) -> t
     for first in range(0, len(todo), _AT_ONCE):
         some = todo[first : first + _AT_ONCE]
         for status, events in zip(some, await asyncio.gather(*(client.history(one.id) for one in some)), strict=True):
-            definition = app.find_orchestrator(status.name, status.version)
-            assert definition is not None, status.name
-            run = Orchestration(definition, status.id, status.execution_id, codec=Payloads())
             try:
-                run.replay(events)
+                with replayed(status, events):
+                    continue
             except NonDeterminismError as error:
                 found.append(f"S6 {status.id} does not replay: {error}")
-            finally:
-                run.close()
     return len(todo), found
+
+
+@contextmanager
+def replayed(status: ds.InstanceStatus, events: Sequence[Event]) -> Iterator[Orchestration]:
+    """The code where that history has brought it. Raises NonDeterminismError."""
+    definition = app.find_orchestrator(status.name, status.version)
+    assert definition is not None, status.name
+    run = Orchestration(definition, status.id, status.execution_id, codec=Payloads())
+    try:
+        run.replay(events)
+        yield run
+    finally:
+        run.close()
 
 
 def executions(

@@ -51,6 +51,26 @@ async def test_what_is_unknown_is_heard_once_or_never() -> None:
     assert "heard 2 2 times" in _books(log, 1, 2, 2)[0]
 
 
+async def test_what_a_replica_has_confirmed_is_not_excused_but_plain_commands_are() -> None:
+    log = Log(confirmed=True)
+    await _say(log, 1)
+    await log.attempt("ingress: start", "y", _answer(None), 1)
+    log.windows.append(Window(0, time.monotonic()))
+    assert "never heard 1" in _books(log)[0]
+    assert not log.absent(next(log.of("ingress: start")))
+    assert log.lost == {"ingress: start": 1}
+
+
+async def test_near_a_window_of_loss_something_may_have_been_done_twice() -> None:
+    log = Log(confirmed=True)
+    await _say(log, 1)
+    begin = time.monotonic()
+    await _say(log, 2)
+    log.windows.append(Window(begin, time.monotonic()))
+    await _say(log, 3)
+    assert [log.untouched(op) for op in log.ops] == [True, False, True]
+
+
 async def test_a_window_of_loss_excuses_what_is_missing_but_not_what_is_doubled() -> None:
     log = Log()
     await _say(log, 1, 2)

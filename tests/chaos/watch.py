@@ -79,7 +79,10 @@ class Watch:
             found.append(f"S8 {name} had ended, and was changed: {before.status} is now {now.status}")
         if now.status.updated_at < before.status.updated_at:
             found.append(f"S25 {name} went back in time")
-        self._found += [(before, text) for text in found]
+        seen = time.strftime("%H:%M:%S", time.localtime(time.time() - time.monotonic() + before.end))
+        self._found += [
+            (before, f"{text} (since it was seen at {seen} with {len(before.history)} events)") for text in found
+        ]
 
     async def check(self, statuses: dict[str, ds.InstanceStatus]) -> list[str]:
         """At the end: has anything moved that had ended? What was seen in a window of loss does not count."""
@@ -91,4 +94,4 @@ class Watch:
 
     def _void(self, sight: Sight) -> bool:
         """Also what was seen a little later: a look may still have gone to the old primary."""
-        return any(begin <= sight.end and sight.begin <= end + _LEAVES_S for begin, end in self._windows)
+        return any(one.begin <= sight.end and sight.begin <= one.end + _LEAVES_S for one in self._windows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.chaos.nemeses import network, server, topologies, workers
+from tests.chaos.nemeses import clients, deploys, network, server, shards, topologies, wipe, workers
 from tests.chaos.nemeses.base import Nemesis
 
 OF_WORKERS: Final = (
@@ -13,7 +13,11 @@ OF_WORKERS: Final = (
     workers.WorkerHiccup,
     workers.WorkerStop,
     workers.Starvation,
+    deploys.OtherCode,
+    deploys.CodeMissing,
+    deploys.ClockStep,
 )
+OF_CLIENTS: Final = (clients.ClientStorm,)
 OF_SERVER: Final = (
     server.ServerKill,
     server.ServerRestart,
@@ -50,9 +54,20 @@ ON_CLUSTER: Final = (
     topologies.GroupsLostAtMasters,
     topologies.ScriptFlushAtMasters,
     topologies.ClientKillAtMasters,
+    shards.ReplicaPromoted,
+    shards.MasterReplaced,
+)
+OF_SHARDS: Final = (
+    shards.ShardCutOff,
+    shards.ShardRolledBack,
+)
+OF_HUB: Final = (
+    wipe.HubFlushed,
+    wipe.HubDeleted,
 )
 NEMESES: Final[dict[str, type[Nemesis[Any]]]] = {
-    one.kind: one for one in (*OF_WORKERS, *OF_SERVER, *OF_NETWORK, *BY_SENTINEL, *ON_CLUSTER)
+    one.kind: one
+    for one in (*OF_WORKERS, *OF_CLIENTS, *OF_SERVER, *OF_NETWORK, *BY_SENTINEL, *ON_CLUSTER, *OF_SHARDS, *OF_HUB)
 }
 
 __all__ = ["NEMESES", "Nemesis"]

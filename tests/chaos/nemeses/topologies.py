@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from abc import abstractmethod
 from typing import Any
 
 from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from durastream.store.embedded import EmbeddedServer
 from tests.chaos.deployment import Deployment
@@ -22,6 +24,8 @@ from tests.support import eventually
 
 _MARGIN_S = 0.5  # what was acknowledged shortly before a link was cut may not have passed it any more
 _REFUSING_S = 0.5  # after that, a primary that needs a replica has noticed that it has none
+_PROMOTION_S = 60.0
+_LOOK_S = 0.02
 _PARTITIONS = 16
 
 
@@ -118,12 +122,28 @@ class FailoverAsked(_OfSentinel):
         await self.whole()
         begin, (replica,) = time.monotonic(), self.place.sentinels.replicas()
         known = len(self.place.switches)
-        await asyncio.to_thread(self.place.sentinels.failover)
+        promoted, _ = await asyncio.gather(self._promotion(replica), asyncio.to_thread(self.place.sentinels.failover))
         await eventually(lambda: len(self.place.switches) > known, 30, pause_s=0.05)
-        promoted = self.place.switches[known] if self.place.strict else begin
         await self.whole_again()
-        self.window(promoted)
+        if self.place.strict:
+            self.log.windows.append(promoted)
+        else:
+            self.window(begin)
         return f"SENTINEL FAILOVER to {replica.port}"
+
+    async def _promotion(self, replica: EmbeddedServer) -> Window:
+        """Around the moment at which it became the primary. The Sentinels tell of it later."""
+        last = time.monotonic()
+        ends = last + _PROMOTION_S
+        while True:
+            asked, role = time.monotonic(), None
+            with contextlib.suppress(RedisConnectionError):  # connections are closed when it is told: it is asked again
+                role, *_ = await self.ask(replica, "ROLE")
+            if role == b"master":
+                return Window(last - _MARGIN_S, time.monotonic() + _REFUSING_S)
+            assert asked < ends, f"the replica is {role!r}, {_PROMOTION_S} s after a failover was ordered"
+            last = last if role is None else asked
+            await asyncio.sleep(_LOOK_S)  # time must pass: until the next look
 
 
 class PrimaryFreeze(_OfSentinel):

@@ -7,20 +7,19 @@ import signal
 import subprocess
 import sys
 
-from tests.acceptance.processes import WorkerProcess
 from tests.chaos.deployment import Deployment
 from tests.chaos.nemeses.base import Nemesis
-from tests.chaos.workers import LEASE_S
+from tests.chaos.workers import LEASE_S, ChaosWorker
 from tests.support import eventually
 
-_DRAIN_S = 30.0  # grace of running activities, and a busy machine
+DRAIN_S = 30.0  # grace of running activities, and a busy machine
 _HOGS = 2
 
 
-class _OfWorkers(Nemesis[Deployment]):
+class OfWorkers(Nemesis[Deployment]):
     lane = "workers"
 
-    def take(self, count: int = 1) -> list[WorkerProcess]:
+    def take(self, count: int = 1) -> list[ChaosWorker]:
         """Victims; nobody starts them again meanwhile."""
         self._victims = self.rng.sample(self.workers.all, min(count, len(self.workers.all)))
         self.workers.suffering.update(self._victims)
@@ -33,7 +32,7 @@ class _OfWorkers(Nemesis[Deployment]):
         return " and ".join(f"worker {self.workers.all.index(one)}" for one in self._victims)
 
 
-class WorkerKill(_OfWorkers):
+class WorkerKill(OfWorkers):
     """N1: SIGKILL of one or two."""
 
     kind, span = "worker_kill", (0.0, 1.0)
@@ -52,7 +51,7 @@ class WorkerKill(_OfWorkers):
         return len(self._victims)
 
 
-class WorkerFreeze(_OfWorkers):
+class WorkerFreeze(OfWorkers):
     """N2: SIGSTOP for longer than the lease, then SIGCONT: a zombie wakes up."""
 
     kind, span = "worker_freeze", (1.6 * LEASE_S, 2.8 * LEASE_S)
@@ -77,7 +76,7 @@ class WorkerHiccup(WorkerFreeze):
     expects = "nothing"
 
 
-class WorkerStop(_OfWorkers):
+class WorkerStop(OfWorkers):
     """N4: SIGTERM under load, sometimes twice."""
 
     kind, span = "worker_stop", (0.0, 0.3)
@@ -103,18 +102,18 @@ class WorkerStop(_OfWorkers):
             return 0
         self._stopped = False
         try:
-            await eventually(lambda: not victim.alive, _DRAIN_S, pause_s=0.05)
+            await eventually(lambda: not victim.alive, DRAIN_S, pause_s=0.05)
             if not self._twice and victim.process.returncode != 0:
                 self.workers.violations.append(f"L8 {self.who()} ended with {victim.process.returncode} after SIGTERM")
         except AssertionError:
-            self.workers.violations.append(f"L8 {self.who()} did not end within {_DRAIN_S:.0f} s of SIGTERM")
+            self.workers.violations.append(f"L8 {self.who()} did not end within {DRAIN_S:.0f} s of SIGTERM")
             victim.kill()
         victim.start()
         self.give_back()
         return 1
 
 
-class Starvation(_OfWorkers):
+class Starvation(OfWorkers):
     """N18: other processes take the processor."""
 
     kind, span = "starvation", (1.0, 2.0)

@@ -12,9 +12,11 @@ from tests.chaos.workloads.events import Loops, PingPong
 from tests.chaos.workloads.ingress import AnyClient
 from tests.chaos.workloads.sums import FanOut, Sagas, Trees
 from tests.chaos.workloads.timers import Storms
+from tests.chaos.workloads.versions import Versions
 
 WORKLOADS: Final[dict[str, type[Workload]]] = {
-    one.name: one for one in (Bank, Counters, Sagas, FanOut, Trees, Loops, Storms, PingPong, AnyClient, Controls)
+    one.name: one
+    for one in (Bank, Counters, Sagas, FanOut, Trees, Loops, Storms, PingPong, AnyClient, Controls, Versions)
 }
 
 __all__ = ["WORKLOADS", "Workload"]

@@ -16,6 +16,7 @@ _AMOUNT_MAX = OPENING  # some transfers are refused
 
 class Bank(Known):
     name = "bank"
+    spans = True
     orchestrator = app.transfer
     pace_s = 0.12
 

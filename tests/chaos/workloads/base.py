@@ -45,6 +45,7 @@ class Workload(ABC):
 
     name: ClassVar[str]
     ops: ClassVar[tuple[str, ...]]  # kinds of calls it makes
+    spans: ClassVar[bool] = False  # its instances talk to those of other partitions
     pace_s: ClassVar[float] = 0.25  # between two of them, on average
 
     async def prepare(self) -> None:

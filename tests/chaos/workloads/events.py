@@ -11,6 +11,7 @@ from tests.chaos.workloads.books import compare
 
 _LOOPS = 3
 _END = -1
+_PONG = ".pong"  # of the id of the second one, see `app.ping`
 
 
 class Loops(Workload):
@@ -56,10 +57,18 @@ def _loop(number: int) -> str:
     return f"loop-{number}"
 
 
+def partner(instance_id: str) -> str | None:
+    """With whom it plays; None: it is no player."""
+    if not instance_id.startswith(f"{PingPong.name}-"):
+        return None
+    return instance_id.removesuffix(_PONG) if instance_id.endswith(_PONG) else instance_id + _PONG
+
+
 class PingPong(Known):
     """Two orchestrations that send each other a ball."""
 
     name = "ping_pong"
+    spans = True
     orchestrator = app.ping
     pace_s = 0.5
 

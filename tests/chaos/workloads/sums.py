@@ -35,6 +35,7 @@ class Trees(Known):
     """Sub-orchestrations of sub-orchestrations; every leaf counts once."""
 
     name = "trees"
+    spans = True
     orchestrator = app.tree
     pace_s = 0.6
 

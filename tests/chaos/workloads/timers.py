@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.chaos import app
+from tests.chaos.log import Op
 from tests.chaos.workloads.base import Facts, Known
 
 _CLOCK_MS = 2  # a turn's time is cut to whole ms, on both sides
@@ -27,4 +28,21 @@ class Storms(Known):
             early = due - min(run.wall_ms for run in runs)
             if early > _CLOCK_MS:
                 found.append(f"S16 {key} rang {early:.0f} ms before it was due")
+        for op in self.starts():
+            if op.key in facts.statuses:
+                found += self._begun_late_enough(op, facts)
+        return found
+
+    def _begun_late_enough(self, op: Op, facts: Facts) -> list[str]:
+        """Delays count from a moment after the start by the server's clock, however wrong that of the worker was."""
+        created_ms = facts.statuses[op.key].created_at.timestamp() * 1_000
+        found = []
+        for n, delay in enumerate(sorted(op.value)):
+            keys = [key for activity, key in facts.seen if activity == "rang" and key.startswith(f"{op.key}/{n}/")]
+            begins = [int(key.rpartition("/")[2]) - delay for key in keys]
+            found += [
+                f"S16 {op.key} set timer {n} {created_ms - begin:.0f} ms before it was made"
+                for begin in begins
+                if begin < created_ms - _CLOCK_MS and self.log.untouched(op)
+            ]
         return found
