@@ -236,6 +236,15 @@ def _outbox_forgotten_first() -> list[Patch]:
     return [Patch(Relay, "_deliver", deliver)]
 
 
+def _relay_reopened() -> list[Patch]:
+    """A relay that heard that it has no lease drops what it had, and goes on with what it still reads of its successor."""
+
+    def end(self: Relay) -> None:
+        self._queue.clear()
+
+    return [Patch(Relay, "_end", end)]
+
+
 def _removal_lost() -> list[Patch]:
     """What was delivered, and should have been removed by a commit that was refused, stays in the outbox."""
 
@@ -487,5 +496,5 @@ MUTANTS: Final[dict[str, Callable[[], list[Patch]]]] = {
     "met-is-covered": _met_is_covered,
 }
 
-RARE: Final[dict[str, Callable[[], list[Patch]]]] = {"removal-lost": _removal_lost}
+RARE: Final[dict[str, Callable[[], list[Patch]]]] = {"removal-lost": _removal_lost, "relay-reopened": _relay_reopened}
 """Those that take more seeds than a hunt has: stored cases show that they are found."""

@@ -71,7 +71,10 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--mutants", action="store_true", help="hunt deliberate bugs")
     parser.add_argument("--mutant", choices=sorted(MUTANTS | RARE), help="this one")
     parser.add_argument("--json", type=Path, help="write the report there, too")
-    return parser.parse_args()
+    flags = parser.parse_args()
+    if flags.mutant and flags.seeds and not flags.mutants:
+        parser.error("--mutant with --seeds hunts for it: give --mutants, too; to see one seed, leave --seeds out")
+    return flags
 
 
 if __name__ == "__main__":
