@@ -7,6 +7,7 @@ ds:{hub}:about              hash: worker id → JSON about it
 ds:{hub}:in                 stream: ingress for any Redis client
 ds:{hub}:lease              hash: who reads the ingress
 ds:{hub}:dead               stream: dead letters (reason, blob)
+ds:{hub}:marks              hash: a mark of nobody, where replicas are waited for (`replicated.py`)
 ds:{hub}:c:<client>         channel: endings and acknowledgements for one client
 ds:{hub:p}:lease            hash: owner, nonce, epoch, until, seq
 ds:{hub:p}:inbox            stream: messages for the owner (m = blob, t = ms of creation for starts)
@@ -95,6 +96,7 @@ class HubKeys:
         self.ingress = tag + "in"
         self.lease = tag + "lease"
         self.dead = tag + "dead"
+        self.marks = tag + "marks"
         self.partitions = [PartitionKeys(hub, p) for p in range(partitions)]
 
     def channel(self, client_id: str) -> str:

@@ -55,7 +55,7 @@ _READS: Final = (
     "ZSCAN",
 )  # fmt: skip
 _WORKS: Final = (
-    "HDEL", "HGET", "TYPE", "XADD", "XCLAIM", "XDEL", "XGROUP CREATE", "XINFO CONSUMERS", "XINFO GROUPS", "XRANGE", "XREAD",
+    "HDEL", "HGET", "TYPE", "XADD", "XCLAIM", "XGROUP CREATE", "XINFO CONSUMERS", "XINFO GROUPS", "XRANGE", "XREAD",
     "XREADGROUP", "ZREM",
 )  # fmt: skip
 _CHECKS: Final = (
@@ -64,7 +64,7 @@ _CHECKS: Final = (
 )  # fmt: skip
 _CLIENT_SCRIPTS: Final = ("deliver", "hub", "loads", "start", "watch")
 _WORKER_SCRIPTS: Final = (
-    "acquire", "attempt", "commit", "complete", "due", "forget", "heartbeat", "mend", "put_back", "reclaim", "release",
+    "acquire", "attempt", "commit", "complete", "drop", "due", "forget", "heartbeat", "mend", "put_back", "reclaim", "release",
     "renew", "route", "tidy",
 )  # fmt: skip
 _REPAIR_SCRIPTS: Final = ("acquire", "mend", "release", "repair")

@@ -25,7 +25,7 @@ NO_COMMANDS = frozenset({
 
 _CALLS = {"_call", "_calls", "_read", "_read_streams", "call", "call_blocking", "ask", "_scan"}
 _HANDS_OVER = {"_op", "do", "when"}
-_RUNS = {"_run", "run"}
+_RUNS = {"_run", "_handed_over", "run"}
 
 
 class Used(NamedTuple):

@@ -177,6 +177,7 @@ def test_a_mebibyte_is_cut_before_it_is_worked_on(unit: str) -> None:
     small, large = (unit * (size // len(unit)) for size in (MIB // 8, MIB))
     assert len(sanitize.line(large)) <= 200
     for show in (sanitize.line, sanitize.block):
+        show(small)  # what is made once is made now
         assert work_of(lambda: show(large)) == work_of(lambda: show(small))  # noqa: B023
         tracemalloc.start()
         try:

@@ -78,6 +78,7 @@ def _singles(keys: HubKeys) -> Iterator[tuple[bytes, str]]:
         "ingress": "stream",
         "lease": "hash",
         "dead": "stream",
+        "marks": "hash",
     }
     for attribute, kind in hub.items():
         yield getattr(keys, attribute).encode(), kind

@@ -46,4 +46,4 @@ class IngressVerbs(Base):
 
     async def drop_ingress(self, entry_ids: Sequence[str]) -> None:
         if entry_ids:
-            await self._call("XDEL", self.keys.ingress, *entry_ids)
+            await self._handed_over("drop", [self.keys.ingress], entry_ids)

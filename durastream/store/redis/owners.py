@@ -65,7 +65,8 @@ class OwnerVerbs(Base):
         await self._calls([("HDEL", self.keys.about, worker_id), ("ZREM", self.keys.workers, worker_id)])
 
     async def acquire(self, partition: int, worker_id: str, nonce: str, ttl_ms: int) -> Lease | None:
-        epoch = await self._run("acquire", [self.keys.partitions[partition].lease], [worker_id, nonce, ttl_ms])
+        # What the last owner left in the outbox will be delivered elsewhere: it must not be taken back here after that.
+        epoch = await self._handed_over("acquire", [self.keys.partitions[partition].lease], [worker_id, nonce, ttl_ms])
         return None if epoch is None else Lease(partition, int(epoch), nonce)
 
     async def renew(
@@ -132,7 +133,7 @@ class OwnerVerbs(Base):
         builder = CommitBuilder(self.keys.partitions[lease.partition])
         builder.build(commit, lease.epoch)
         args = builder.arguments(commit, (lease.epoch, lease.nonce), sequence)
-        await self._run("commit", builder.keys, args)
+        await self._handed_over("commit", builder.keys, args)
 
     async def deaths(self, lease: Lease) -> int:
         return decode.count(await self._call("HGET", self._lease_key(lease), "deaths"))

@@ -4,7 +4,7 @@ acknowledged is lost. Without the option it is."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from durastream import EntityId
 from durastream.client.client import Client
 from durastream.errors import StoreUnavailable
 from durastream.store.keys import HubKeys
+from durastream.store.protocol import Commit, Lease, Parcel
 from durastream.store.redis import RedisStore
 from durastream.store.slots import slot
 from tests.conftest import NO_SERVER, REAL_SERVERS
@@ -154,6 +155,33 @@ async def test_what_was_acknowledged_outlives_a_failover(
         assert lost == []
     else:
         assert len(lost) > 0, "without the option this is what is lost"
+
+
+@pytest.mark.parametrize("binary", BINARY, ids=["server"])
+async def test_in_a_cluster_nothing_is_passed_on_that_a_replica_lacks(binary: str) -> None:
+    """What one server has passed on or deleted for good, another may lose: so the reply comes once a replica has it."""
+    with place("cluster", binary) as where:
+        store = await RedisStore.open(where.url + "?replicas=1&replicas_timeout=0.3", HUB, role="worker")
+
+        async def refused_and_then_done(call: Callable[[], Awaitable[Any]]) -> Any:
+            cut(where.primary)
+            with pytest.raises(StoreUnavailable, match="0 of the 1 replicas"):
+                await asyncio.wait_for(call(), SOON_S)
+            mend(where.primary)
+            return await asyncio.wait_for(call(), SOON_S)
+
+        try:
+            lease = await refused_and_then_done(lambda: store.acquire(0, "w", "nonce", 600_000))
+            assert isinstance(lease, Lease)
+            sends = Commit(outbox=[(1, b"message")])
+            await refused_and_then_done(lambda: store.commit(lease, 1, sends))
+            parcel = Parcel("p1", (1, ""), [(1, b"from another")])
+            await refused_and_then_done(lambda: store.deliver_all(0, [parcel]))
+            assert len(await store.outbox(lease, (0, 0), 10)) == 1
+        finally:
+            await store.close()
+        with connect(where.url) as server:
+            assert messages(server, HUB, PARTITIONS) == [b"from another"]
 
 
 @pytest.mark.parametrize("binary", BINARY, ids=["server"])
