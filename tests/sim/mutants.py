@@ -488,7 +488,6 @@ MUTANTS: Final[dict[str, Callable[[], list[Patch]]]] = {
     "failed-kept": _failed_kept,
     "dead-unrescued": _dead_unrescued,
     "living-rescued": _living_rescued,
-    "silent-blamed": _silent_blamed,
     "claims-unasked": _claims_unasked,
     "claims-asked-once": _claims_asked_once,
     "outcome-unrecorded": _outcome_unrecorded,
@@ -496,5 +495,9 @@ MUTANTS: Final[dict[str, Callable[[], list[Patch]]]] = {
     "met-is-covered": _met_is_covered,
 }
 
-RARE: Final[dict[str, Callable[[], list[Patch]]]] = {"removal-lost": _removal_lost, "relay-reopened": _relay_reopened}
+RARE: Final[dict[str, Callable[[], list[Patch]]]] = {
+    "removal-lost": _removal_lost,
+    "relay-reopened": _relay_reopened,
+    "silent-blamed": _silent_blamed,
+}
 """Those that take more seeds than a hunt has: stored cases show that they are found."""
