@@ -25,7 +25,10 @@ _SLOW = ("other_code", "code_missing", "client_storm", "starvation")  # longer t
 RUNS: dict[str, list[tuple[str, list[str]]]] = {
     "single": [("single", [one.kind for one in NEMESES.values() if one.kind not in _SLOW])],
     "cluster": [("cluster", ["worker_kill", "master_kill", "master_replaced", "slots_move"])],
-    "shards": [("shards", ["worker_kill", "shard_cut_off", "shard_rolled_back"])],
+    "shards": [
+        ("shards", ["worker_kill", "shard_cut_off", "shard_rolled_back"]),
+        ("shards-strict", ["worker_kill", "shard_cut_off"]),
+    ],
     "sentinel": [
         ("sentinel", ["worker_kill", "failover_in_sync", "failover_cut_off"]),
         ("strict", ["worker_kill", "failover_in_sync", "failover_cut_off"]),

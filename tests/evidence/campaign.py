@@ -24,11 +24,14 @@ from tests.evidence.report import EXIT, commit, ranges
 ROOT: Final = Path(__file__).parents[2]
 SIZES: Final = ("quick", "nightly")
 DEPLOYMENTS: Final = {
-    "single": (20, 180),
-    "always": (20, 90),
-    "sentinel": (30, 90),
-    "strict": (30, 90),
-    "cluster": (30, 90),
+    "single": (20, 120),
+    "always": (20, 60),
+    "sentinel": (20, 60),
+    "strict": (20, 60),
+    "cluster": (20, 60),
+    "shards": (20, 60),
+    "shards-strict": (20, 60),
+    "wiped": (15, 60),
 }
 """Deployment of the chaos layer → seconds of faults in each size."""
 
@@ -59,7 +62,7 @@ LAYERS: Final = (
     Layer(
         "prefixes", "tests.prefixes.run",
         "--seed 1 --prefixes 1000 --recover 10 --cuts 10",
-        "--seed 1 --prefixes 10000 --recover 200 --cuts 100 --ahead 20",
+        "--seed 1 --prefixes 5000 --recover 200 --cuts 100 --ahead 20",
     ),
     Layer(
         "prefixes-mutants", "tests.prefixes.run",
@@ -72,7 +75,7 @@ LAYERS: Final = (
         for name, (quick, nightly) in DEPLOYMENTS.items()
     ),
     Layer("chaos-mutants", "tests.chaos", "--mutants --seed 1", "--mutants --seed 1"),
-    Layer("fuzz", "tests.fuzz.run", "--seed 1 --seconds 1", "--seed 1 --seconds 10"),
+    Layer("fuzz", "tests.fuzz.run", "--seed 1 --seconds 1", "--seed 1 --seconds 6"),
     Layer("hostile", "tests.hostile.run", "--seed 1 --entries 1000", "--seed 1 --entries 10000"),
     Layer(
         "stateful", "pytest", "-q tests/stateful", "-q tests/stateful",

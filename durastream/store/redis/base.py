@@ -51,8 +51,8 @@ class Base:
             self._written.on_other_server = self._other_server_behind_writes
             self._acknowledged = self._run_replicated
         self._handed_over: Run = self._acknowledged if place.kind == "cluster" else self._run
-        """For what others are told, or may delete, once the reply is there: in a Cluster each server may lose the end of what it has
-        by itself. A single one loses first what came of it."""
+        """For what others are told, or may delete, once the reply is there: in a Cluster each server may lose the end of what it
+        has by itself. A single one loses first what came of it."""
         self._restarts = 0
         self.on_restart: Callable[[], object] = (
             _nothing  # hears that the server may have forgotten what it acknowledged
