@@ -390,9 +390,10 @@ async def test_an_index_of_entities_of_another_type(server_url: str, part: str) 
         handles = await at.client.start_many(keeps, elsewhere)
         assert await at.client.wait_all(handles, timeout=10) == [1] * len(elsewhere)
         holder = await at.client.start(locks, [attack.victim])
-        at.plants.redis.delete(key)
-        if kept is not None:
-            at.plants.redis.restore(key, 0, kept)
+        if kept is None:
+            at.plants.redis.delete(key)
+        else:  # in one step: the worker is at work
+            at.plants.redis.restore(key, 0, kept, replace=True)
         await attack.others_go_on(2)
         assert await attack.keep(fresh) in (1, 2)
         await holder.terminate(check=False)

@@ -152,9 +152,10 @@ async def test_other_keys_of_another_type(server_url: str, part: str) -> None:
         handles = [await at.client.start(neighbour, 3, instance_id=one) for one in elsewhere]
         assert await at.client.wait_all(handles, timeout=5) == [3] * len(handles)
         assert at.worker.host.failure is None
-        at.plants.redis.delete(key)
-        if kept is not None:
-            at.plants.redis.restore(key, 0, kept)
+        if kept is None:
+            at.plants.redis.delete(key)
+        else:  # in one step: the worker is at work
+            at.plants.redis.restore(key, 0, kept, replace=True)
         handle = at.client.handle(name)
         if name not in at.plants.instances():
             handle = await at.client.start(neighbour, 4, instance_id=name)

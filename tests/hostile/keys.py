@@ -56,9 +56,10 @@ def _kept(name: str, key: Key, change: Callable[[Ground, str], object], stops: S
         change(ground, key(ground))
 
     def mend(ground: Ground) -> None:
-        ground.redis.delete(key(ground))
-        if kept["dump"] is not None:
-            ground.redis.restore(key(ground), 0, kept["dump"])
+        if kept["dump"] is None:
+            ground.redis.delete(key(ground))
+        else:  # in one step: the worker is at work
+            ground.redis.restore(key(ground), 0, kept["dump"], replace=True)
 
     return Plant(name, plant, mend, stops)
 
