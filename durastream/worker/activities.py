@@ -65,6 +65,7 @@ class Activities:
         self._freed = asyncio.Event()
         self._one_suspect = asyncio.Lock()
         self._stopping = False
+        self._ended = False  # nothing begins any more
         self._claiming: asyncio.Task[None] | None = None
         self._looks: list[float] = []  # when to look for claims that nobody knows of
         self.done = 0
@@ -131,7 +132,7 @@ class Activities:
 
     def _begin(self, activity: Activity) -> None:
         key = (activity.partition, activity.queue, activity.entry_id)
-        if key in self.running:
+        if key in self.running or self._ended:  # a claim that came too late: the owner of the partition puts it back
             return
         try:
             item = wire.unpack_activity(activity.blob)
@@ -228,6 +229,7 @@ class Activities:
         tasks = [one.task for one in self.running.values() if one.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
+        self._ended = True
         left = list(self.running.values())
         for one in left:
             if one.context is not None:

@@ -14,7 +14,7 @@ from durastream.errors import StoreUnavailable
 from durastream.payload import Payloads
 from durastream.store.memory import MemoryServer, MemoryStore
 from durastream.store.protocol import Commit, Lease
-from durastream.worker import backoff
+from durastream.worker import activities, backoff
 from durastream.worker.activities import Activities
 from durastream.worker.runner import Runner
 from tests.support import eventually
@@ -29,6 +29,7 @@ class Flaky:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.lose = 0
+        self.late: asyncio.Event | None = None  # replies to claims come when it is set
         self.most_claimed = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -40,6 +41,8 @@ class Flaky:
             self.lose -= 1
             raise StoreUnavailable("the reply was lost")
         self.most_claimed = max(self.most_claimed, len(claimed))
+        if self.late is not None:
+            await self.late.wait()
         return claimed
 
 
@@ -176,6 +179,31 @@ async def test_an_activity_that_outlived_its_workers_leases_is_run() -> None:
     (outcome,) = await rig.until_outcomes(1)
     await rig.stop()
     assert (runs, outcome.failure) == ([0], None)
+
+
+async def test_a_claim_that_comes_after_the_end_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it fail: that there are no threads any more is no fault of the activity."""
+    monkeypatch.setattr(activities, "_CLAIM_ENDS_S", 0.01)
+    app = ds.App()
+    runs: list[int] = []
+
+    @app.activity
+    def work(n: int) -> int:
+        runs.append(n)
+        return n
+
+    rig = Rig(app, memory_server())
+    await rig.schedule("work")
+    reply = rig.store.late = asyncio.Event()
+    rig.run()
+    await eventually(lambda: rig.store.most_claimed == 1)
+    rig.activities.stop()
+    await rig.activities.drain(0.01)
+    reply.set()
+    assert rig.task is not None
+    await rig.task
+    assert (runs, await rig.outcomes()) == ([], [])
+    assert len(await rig.store.claimed("me", ["default"])) == 1
 
 
 async def test_an_activity_that_the_app_lacks_goes_to_a_queue_of_its_own() -> None:
