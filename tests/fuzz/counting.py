@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -21,7 +22,8 @@ def work_of(run: Callable[[], object]) -> int:
         nonlocal count
         count += event == "c_call"
 
-    tracer, profiler = sys.gettrace(), sys.getprofile()
+    tracer, profiler, collecting = sys.gettrace(), sys.getprofile(), gc.isenabled()
+    gc.disable()  # it would run finalisers of what others have left behind
     sys.settrace(line)
     sys.setprofile(called)
     try:
@@ -29,6 +31,8 @@ def work_of(run: Callable[[], object]) -> int:
     finally:
         sys.setprofile(profiler)
         sys.settrace(tracer)
+        if collecting:
+            gc.enable()
     return count
 
 
