@@ -25,6 +25,7 @@ from durastream.store.slots import SLOTS, slot_of
 log = logging.getLogger("durastream.store")
 
 _HOPS_MAX: Final = 5  # redirections of one command
+_ALL_WAIT_S: Final = 3.0  # for each of all masters, when all are asked: at the start of something
 _WAIT_S: Final = 1.0  # for a node that cannot be reached; the retry policies above this layer go on from there
 _PAUSE_S: Final = 0.1  # between two looks at the map
 _REDIRECTIONS: Final = ("MOVED", "ASK")
@@ -167,7 +168,7 @@ class Cluster:
         """A connection to each node that serves slots."""
         await self.get()
         links = dict.fromkeys(link for link in self._owners if link is not None)
-        return [await self._opened(link) for link in links]
+        return [await self._opened(link, _ALL_WAIT_S) for link in links]
 
     async def reachable(self) -> list[Connection]:
         """A connection to each node that serves slots and can be reached now."""
