@@ -1,10 +1,10 @@
 """A connection that answers a script only once replicas have what it wrote: `?replicas=1` in the URL of the server.
 
 A server answers first and replicates then, so what it has acknowledged can be gone after a failover. Here the reply of a script
-(EVALSHA, EVAL; what clients write goes by scripts) is held back; behind it goes WAIT, and when as many replicas have confirmed,
+(EVALSHA, EVAL; what has to wait goes by scripts) is held back; behind it goes WAIT, and when as many replicas have confirmed,
 the reply is given. Else the call ends with StoreUnavailable: it may or may not last, and whoever called repeats it, which every
 verb of the store allows. One WAIT is for all replies that came since the one before. While it is under way the server reads
-nothing else from this connection: only what clients write goes here (see `topology.replicated`).
+nothing else from this connection: only what has to wait goes here (see `redis.base`).
 
 What its form rests on, tried with Redis 7.0 and Valkey 9.1 whose replica stood still (SIGSTOP):
 - WAIT is about what *its own connection* has written. It is also about this process: a primary that is told to follow another

@@ -169,11 +169,9 @@ class Activities:
 
     async def _run_suspect(self, running: Running, definition: ActivityDefinition) -> TaskResult | None:
         """No other suspect runs beside it, so that it is known which one this process died of. None: it is gone."""
-        died = running.activity.died
-        if len(died) >= self._deaths_max:
-            dead = await lifeline.the_dead(self._store, died, self._lease_ms, self._deaths_max)
-            if len(dead) >= self._deaths_max:
-                return _poisoned(running.item, dead)
+        dead = await lifeline.the_dead(self._store, running.activity.died, self._lease_ms, self._deaths_max)
+        if dead:
+            return _poisoned(running.item, dead)
         async with self._one_suspect:
             if not await persist(lambda: self._store.begin(self._worker_id, running.activity)):
                 return None

@@ -35,20 +35,21 @@ async def rescue(store: WorkerStore, lease: Lease, ttl_ms: int) -> int:
 
 
 async def the_dead(store: WorkerStore, suspected: Iterable[str], ttl_ms: int, enough: int) -> list[str]:
-    """Those of these workers that have died, and are not only cut off, paused or slow: for what somebody is given up for good.
+    """Those of these workers that have died, if they are `enough` to give up for good what they had; else nobody.
 
-    Who heartbeats lives, whatever it has lost meanwhile. Who has been silent for three lease times counts as dead, if it stays so
-    while this looks on for one more: the server's clock may have jumped. While fewer than `enough` are dead, and too few alive
-    to say that it never will be enough, this waits. No id is ever used by two processes.
+    Who heartbeats lives, whatever it has lost meanwhile: it was cut off, paused or slow. Who has been silent for three lease
+    times counts as dead, if it stays so while this looks on for one more: the server's clock may have jumped. Waits while too
+    few are alive to say that it never will be enough. No id is ever used by two processes.
     """
     suspects, began = set(suspected), environment.monotonic()
-    while True:
+    while len(suspects) >= enough:
         now = await persist(store.now)
         seen = {one.worker_id: now - one.seen_at for one in await persist(store.workers) if one.worker_id in suspects}
         dead = [one for one in sorted(suspects) if seen.get(one, math.inf) > _SILENT_LEASES * ttl_ms]
         alive = sum(silence <= ttl_ms for silence in seen.values())
         if len(suspects) - alive < enough:
-            return dead
+            break
         if len(dead) >= enough and environment.monotonic() - began > ttl_ms / 1_000:
             return dead
         await asyncio.sleep(ttl_ms / 4_000)
+    return []

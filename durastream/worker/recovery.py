@@ -37,6 +37,7 @@ _ENTRIES_MAX = 5_000  # more than an owner has in hand at any time
 _NAMES = {"worker-crashed": "WorkerCrashed", "refused": "Refused"}
 _LASTS = {"worker-crashed": " It stays as it is until it is resumed (with fixed code) or terminated."}
 _PAGE = 100
+_LAST = (1 << 64, 0)  # after every entry
 _TIMERS = 1_000
 
 
@@ -69,16 +70,15 @@ class Recovery:
         if until is None:
             async for entry in self._entries():
                 until = _place(entry.entry_id)
-        async for entry in self._entries():
-            if until is None or _place(entry.entry_id) > until:
-                return
-            await self._message(entry)
+        if until is not None:
+            async for entry in self._entries(until):
+                await self._message(entry)
 
-    async def _entries(self) -> AsyncIterator[InboxEntry]:
+    async def _entries(self, until: tuple[int, int] = _LAST) -> AsyncIterator[InboxEntry]:
         partition, after, seen = self._partition, "0", 0
         while seen < _ENTRIES_MAX:
             found = await persist(lambda after=after: partition.store.read_inboxes({partition.number: after}, _PAGE, 0))  # type: ignore[misc]
-            entries = found[0][1] if found else []
+            entries = [entry for entry in found[0][1] if _place(entry.entry_id) <= until] if found else []
             if not entries:
                 return
             for entry in entries:
@@ -113,7 +113,7 @@ class Recovery:
             if entity is not None:
                 await self._queue(entity)
             dead = await self._note(item[0])
-            if len(dead) >= _TRIES_MAX:
+            if dead:
                 await self._set_aside(item, blob, "worker-crashed", _crash(_what(item), item[0], dead))
             else:
                 await self._try(item, blob)
@@ -122,7 +122,7 @@ class Recovery:
             await self._note("")
 
     async def _note(self, entry: str) -> list[str]:
-        """Say what is tried next; the owners that have died of it."""
+        """Say what is tried next; the owners that have died of it, if they are enough to give it up."""
         if not self._deadly:
             return []
         partition, dead = self._partition, list[str]()
@@ -140,7 +140,7 @@ class Recovery:
             place = f"{entity} {number}"
             dead = await self._note(place)
             failure = Failure("WorkerCrashed", _crash(type(message).__name__, place, dead))
-            if len(dead) < _TRIES_MAX:
+            if not dead:
                 partition.refusal = None
                 partition.entities.step(entity)
                 await partition.settle()

@@ -52,9 +52,7 @@ async def test_who_heartbeats_has_not_died_whatever_it_lost() -> None:
     clock.now += 301
     await store.heartbeat("lives", {}, 100)
     assert await the_dead(store, ["silent", "lives", "left", "unheard of"], 100, 3) == ["left", "silent", "unheard of"]
-    assert await the_dead(store, ["silent", "lives", "silent"], 100, 2) == ["silent"], (
-        "not enough, whatever becomes of them"
-    )
+    assert await the_dead(store, ["silent", "lives", "silent"], 100, 2) == [], "not enough, whatever becomes of them"
 
 
 @pytest.mark.parametrize("comes_back", [False, True])

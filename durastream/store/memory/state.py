@@ -49,7 +49,7 @@ class LeaseState:
     trying: str = ""  # the entry that the owner tries
     died: dict[str, tuple[str, ...]] = field(
         default_factory=dict
-    )  # entry → owners that lost the lease while they tried it
+    )  # entry → owners that fell silent while they tried it
 
     def check(self, lease: Lease) -> None:
         """Raise Fenced unless the lease is the present one. One that ran out stays good until another takes it."""

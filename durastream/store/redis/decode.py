@@ -170,8 +170,8 @@ def member(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
-def member_bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+def member_bytes(text: str) -> str | bytes:
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape")
 
 
 def outbound(entry: list[Any]) -> Outbound:

@@ -145,7 +145,7 @@ class OwnerVerbs(Base):
         return inbox == 1, [decode.outbound(entry).blob for entry in foreign]
 
     async def tried(self, lease: Lease, entry: str) -> tuple[str, ...]:
-        return decode.workers(await self._call("HGET", self._lease_key(lease), b"died:" + decode.member_bytes(entry)))
+        return decode.workers(await self._call("HGET", self._lease_key(lease), decode.member_bytes("died:" + entry)))
 
     async def attempt(self, lease: Lease, entry: str) -> None:
         args = [lease.epoch, lease.nonce, decode.member_bytes(entry)]
